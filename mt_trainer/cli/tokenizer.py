@@ -1,0 +1,134 @@
+"""`mt-tokenizer`: train a SentencePiece tokenizer, or look at one."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mt_trainer.cli.command import showing_problems
+from mt_trainer.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from mt_trainer.tokenizer import TokenizerPair
+
+
+def train(
+    output: Annotated[Path, typer.Option(help="Model file to write; two (.src.model, .tgt.model) when not joint.")],
+    inputs: Annotated[list[Path] | None, typer.Argument(help="Text files, plain or .gz, one text a line.")] = None,
+    config: Annotated[str | None, typer.Option(help="Take text, filters and settings from this config.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="a.b=c: overrides a key of --config.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="unigram or bpe.")] = None,
+    vocab_size: Annotated[int | None, typer.Option(help="Number of pieces.")] = None,
+    character_coverage: Annotated[float | None, typer.Option(help="Share of characters with own pieces.")] = None,
+    byte_fallback: Annotated[bool | None, typer.Option(help="Spell unknown characters as bytes.")] = None,
+    max_training_lines: Annotated[int | None, typer.Option(help="Lines at most, evenly sampled.")] = None,
+) -> None:
+    """Train on text files, or on the cleaned training text of a config (the one that mt-train would train)."""
+    settings = {
+        name: value
+        for name, value in {
+            "algorithm": algorithm,
+            "vocab_size": vocab_size,
+            "character_coverage": character_coverage,
+            "byte_fallback": byte_fallback,
+            "max_training_lines": max_training_lines,
+        }.items()
+        if value is not None
+    }
+    if (config is None) == (not inputs):
+        raise ConfigError(Problem("MT005", "give either text files or --config", help="`mt-tokenizer train --help`"))
+    if config is not None and settings:
+        advice = "use --set, such as --set tokenizer.vocab_size=8000"
+        raise ConfigError(Problem("MT005", "with --config the settings come from the config", help=advice))
+    if config is None and overrides:
+        raise ConfigError(
+            Problem("MT005", "--set changes keys of a config", help="give --config, or --vocab-size etc.")
+        )
+    if not output.parent.is_dir():
+        raise ConfigError(Problem("MT005", "the folder of --output does not exist", where=str(output.parent)))
+    pair = _train_on_config(config, overrides or []) if config is not None else _train_on_files(inputs or [], settings)
+    sides = [(output, pair.src)]
+    if not pair.is_joint:
+        sides = [(output.with_suffix(f".{side}.model"), getattr(pair, side)) for side in ("src", "tgt")]
+    for path, tokenizer in sides:
+        tokenizer.save(path)
+        typer.echo(f"{path}: {tokenizer.algorithm}, {tokenizer.vocab_size:,} pieces, sha256 {tokenizer.content_hash}")
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="SentencePiece model file.")],
+    text: Annotated[
+        str | None, typer.Option(help="Text to cut into pieces; without it, standard input if piped.")
+    ] = None,
+) -> None:
+    """Show what a tokenizer is, and how it cuts text."""
+    from mt_trainer.data.encoding import coverage
+    from mt_trainer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(model)
+    typer.echo(f"algorithm   {tokenizer.algorithm}")
+    typer.echo(f"pieces      {tokenizer.vocab_size:,}")
+    ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id)
+    typer.echo("special ids pad {}, unk {}, bos {}, eos {}".format(*ids))
+    typer.echo(f"sha256      {tokenizer.content_hash}")
+    if text is None and sys.stdin.isatty():
+        return
+    lines = (
+        [text] if text is not None else sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").split("\n")
+    )
+    if lines == [""]:
+        return
+    for line in lines:
+        typer.echo(" ".join(tokenizer.pieces(line)))
+    typer.echo(coverage(tokenizer, lines).describe())
+
+
+def _train_on_config(path: str, overrides: list[str]) -> "TokenizerPair":
+    """The tokenizers that mt-train would train for this config."""
+    from mt_trainer.config import load_config
+    from mt_trainer.data.encoding import train_tokenizers
+    from mt_trainer.data.prepare import judge_training_text, training_texts
+    from mt_trainer.data.sources import require_sources
+
+    config = load_config(path, overrides)
+    texts = training_texts(config.data)
+    require_sources(texts)
+    return train_tokenizers(texts, judge_training_text(texts, config.data), config.tokenizer)
+
+
+def _train_on_files(inputs: list[Path], settings: dict[str, Any]) -> "TokenizerPair":
+    """One tokenizer on all lines of the files; what `settings` leaves open has the config's default."""
+    from pydantic import ValidationError
+
+    from mt_trainer.config.data import TokenizerConfig
+    from mt_trainer.data.encoding import train_on_files
+    from mt_trainer.tokenizer import TokenizerPair
+
+    try:
+        config = TokenizerConfig(**settings)
+    except ValidationError as error:
+        problems = [
+            Problem("MT024", each["msg"], where=f"--{str(each['loc'][0]).replace('_', '-')}") for each in error.errors()
+        ]
+        raise ConfigError(problems) from error
+    tokenizer = train_on_files([str(path) for path in inputs], config)
+    return TokenizerPair(src=tokenizer, tgt=tokenizer, is_joint=True)
+
+
+def main() -> None:
+    """Entry point of mt-tokenizer."""
+    app = typer.Typer(
+        help="Train a SentencePiece tokenizer, or look at one.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.command()(showing_problems(train))
+    app.command()(showing_problems(inspect))
+    app()
+
+
+if __name__ == "__main__":
+    main()

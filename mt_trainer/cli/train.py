@@ -1,0 +1,50 @@
+"""mt-train: a config in, a trained and scored model out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mt_trainer.cli.command import run_command
+
+
+def train(
+    config: Annotated[str, typer.Option(help="YAML file, or the name of a recipe such as multi30k.yaml.")],
+    overrides: Annotated[list[str], typer.Option("--set", help="Setting, such as training.max_steps=500.")] = [],  # noqa: B006
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, try one step, leave nothing.")] = False,
+) -> None:
+    """Train a translation model from raw parallel text, or go on with a run that was stopped."""
+    from mt_trainer.config import load_config
+    from mt_trainer.config.resolved import to_yaml
+
+    resolved = load_config(config, overrides)
+    if print_config:
+        typer.echo(to_yaml(resolved), nl=False)
+        return
+    if dry_run:
+        from mt_trainer.training.dry_run import dry_run as try_out
+
+        typer.echo(try_out(resolved))
+        return
+
+    from mt_trainer.cli.finished_run import run_folder_of
+    from mt_trainer.evaluation.evaluate import samples_text, scores_table
+    from mt_trainer.training.train import train as run_training
+
+    run_folder = run_folder_of(resolved, config)
+    outcome = run_training(resolved, run_folder, announce=lambda line: typer.echo(line, err=True))
+    if outcome.scores:
+        typer.echo(f"\n{scores_table(outcome.scores)}")
+        typer.echo(samples_text(outcome.samples))
+        typer.echo(f"\nrun folder: {run_folder}")
+    raise typer.Exit(outcome.exit_code)
+
+
+def main() -> None:
+    """The console script."""
+    run_command(train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""mt-translate: lines in, their translations out."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from mt_trainer.cli.command import run_command
+from mt_trainer.errors import DataError, MtError, Problem
+
+if TYPE_CHECKING:
+    from mt_trainer.decoding.translate import Translation, Translator
+
+READ_BYTES = 1 << 20
+"""Of a pipe, what has arrived is translated at once: at most this much, sorted by length, is one chunk."""
+
+CHUNK_LINES = 10_000
+"""Lines of a file that are one chunk."""
+
+
+def translate(
+    run: Annotated[Path, typer.Option(help="Run folder that mt-train has written.")],
+    input: Annotated[Path | None, typer.Option(help="File to translate, plain or .gz; by default stdin.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write, complete or not at all; by default stdout.")
+    ] = None,
+    n_best: Annotated[
+        int | None, typer.Option(help="Translations of each line; lines then start with LINE<tab>.")
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Put SCORE<tab> before each translation.")] = False,
+    overrides: Annotated[list[str], typer.Option("--set", help="Setting, such as decoding.beam_size=4.")] = [],  # noqa: B006
+    checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step_00012000.")] = "best",
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default as in the run's config.")] = None,
+) -> None:
+    """Translate text with a trained model, line by line; the order is kept and blank lines stay blank."""
+    if n_best is not None:
+        overrides = [*overrides, f"decoding.n_best={n_best}"]
+    if device is not None:
+        overrides = [*overrides, f"runtime.device={device}"]
+
+    from mt_trainer.cli.finished_run import config_of_run, open_run
+
+    translator = open_run(run, config_of_run(run, overrides), checkpoint=checkpoint).translator
+    num_lines = 0
+    cut_lines: list[int] = []
+    with _destination(output) as stream:
+        try:
+            for chunk in _chunks(input):
+                for row in translate_lines(translator, chunk, num_before=num_lines, where=str(input or "stdin")):
+                    num_lines += 1
+                    cut_lines += [num_lines] if row[0].source_was_cut else []
+                    prefix = f"{num_lines}\t" if translator.n_best > 1 else ""
+                    for each in row:
+                        score = f"{each.score:.6f}\t" if scores else ""
+                        stream.write(f"{prefix}{score}{each.text}\n".encode())
+                stream.flush()
+        except MtError as error:
+            if num_lines and output is None:
+                error.add_note(f"the {num_lines:,} lines before it were translated")
+            raise
+    if cut_lines:
+        shown = ", ".join(str(line) for line in cut_lines[:10])
+        print(
+            f"note: {len(cut_lines):,} lines were longer than the model can read and were cut: {shown}", file=sys.stderr
+        )
+
+
+def translate_lines(
+    translator: "Translator", lines: list[bytes], *, num_before: int, where: str
+) -> "list[list[Translation]]":
+    """The translations of each line.
+
+    Raises:
+        DataError: MT052 for every line that is not UTF-8; `num_before` lines of `where` came before.
+    """
+    from mt_trainer.data.text_files import invalid_text
+
+    problems = [invalid_text(line, f"{where}:{number}") for number, line in enumerate(lines, num_before + 1)]
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise DataError(found)
+    progress = None if where == "stdin" and sys.stdin.isatty() else "translating"
+    return translator.translate([line.decode() for line in lines], first_id=num_before, progress=progress)
+
+
+def _chunks(path: Path | None) -> Iterator[list[bytes]]:
+    """Lines without their line feeds, in pieces worth translating together."""
+    if path is None:
+        yield from stream_chunks(sys.stdin.buffer)
+        return
+    from mt_trainer.data.text_files import TextFile
+
+    file = TextFile(str(path))
+    if problems := file.missing():
+        raise DataError(problems)
+    lines: Iterable[bytes] = file.lines()
+    while chunk := list(islice(lines, CHUNK_LINES)):
+        yield chunk
+
+
+def stream_chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """The complete lines among the bytes that have arrived, as they arrive; a last line may lack its line feed."""
+    rest = b""
+    while arrived := stream.read1(READ_BYTES):  # type: ignore[attr-defined]
+        *lines, rest = (rest + arrived).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+@contextmanager
+def _destination(path: Path | None) -> Iterator[BinaryIO]:
+    """stdout, or a file that appears under its name only when all is written."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+        os.replace(unfinished, path)
+    except OSError as error:
+        advice = "choose a folder that exists and can be written"
+        raise DataError(Problem("MT103", f"cannot write: {error.strerror}", where=str(path), help=advice)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Entry point of mt-translate."""
+    run_command(translate)
+
+
+if __name__ == "__main__":
+    main()

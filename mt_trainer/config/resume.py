@@ -1,0 +1,116 @@
+"""Which settings may change when a run is resumed.
+
+A key is `harmless` if the resumed run's weights, best checkpoint and reproducible log then are those of a run that had
+the new value all along; else it is `fixed`, and changing it needs a new run folder.
+"""
+
+from typing import Any, Literal
+
+from mt_trainer.config.resolved import differences
+from mt_trainer.config.schema import TrainConfig
+
+Resumption = Literal["harmless", "fixed", "fixed_if_scheduled"]
+
+RESUMPTION: dict[str, Resumption] = {
+    # another corpus or another dev set is another run; the test sets are only scored at the end
+    "data.src_lang": "fixed",
+    "data.tgt_lang": "fixed",
+    "data.train": "fixed",
+    "data.dev": "fixed",
+    "data.test": "harmless",
+    "data.max_length": "fixed",
+    "data.max_length_ratio": "fixed",
+    "data.drop_identical": "fixed",
+    "data.drop_duplicates": "fixed",
+    "data.on_invalid_text": "fixed",
+    "tokenizer.algorithm": "fixed",
+    "tokenizer.vocab_size": "fixed",
+    "tokenizer.joint": "fixed",
+    "tokenizer.character_coverage": "fixed",
+    "tokenizer.byte_fallback": "fixed",
+    "tokenizer.max_training_lines": "fixed",
+    "tokenizer.model_file": "fixed",
+    "tokenizer.src_model_file": "fixed",
+    "tokenizer.tgt_model_file": "fixed",
+    "model.preset": "fixed",
+    "model.num_encoder_layers": "fixed",
+    "model.num_decoder_layers": "fixed",
+    "model.d_model": "fixed",
+    "model.ffn_dim": "fixed",
+    "model.num_heads": "fixed",
+    "model.norm_first": "fixed",
+    "model.positions": "fixed",
+    "model.activation": "fixed",
+    "model.dropout": "fixed",
+    "model.attention_dropout": "fixed",
+    "model.activation_dropout": "fixed",
+    "model.share_embeddings": "fixed",
+    "objective": "fixed",
+    "optim.schedule": "fixed",
+    "optim.beta1": "fixed",
+    "optim.beta2": "fixed",
+    "optim.epsilon": "fixed",
+    "optim.weight_decay": "fixed",
+    "optim.clip_norm": "fixed",
+    "training.batch_tokens": "fixed",
+    # the split into micro-batches changes the order of sums and the dropout masks, so the last bits
+    "training.accumulation": "fixed",
+    # linear, cosine and wsd decay towards it; for the others it only says when to stop
+    "training.max_steps": "fixed_if_scheduled",
+    "training.max_epochs": "harmless",
+    "training.max_tokens": "harmless",
+    "training.max_seconds": "harmless",
+    "training.log_every_steps": "harmless",
+    # validations decide which checkpoints exist, which is the best and when patience ends
+    "training.validate_every_steps": "fixed",
+    "training.select_by": "fixed",
+    "training.patience": "harmless",
+    "training.keep_checkpoints": "harmless",
+    "training.average_checkpoints": "harmless",
+    "training.ema_decay": "fixed",
+    # the search and the tokeniser of BLEU change the dev BLEU that the best checkpoint was chosen by
+    "decoding.strategy": "fixed",
+    "decoding.beam_size": "fixed",
+    "decoding.length_penalty": "fixed",
+    "decoding.max_length_ratio": "fixed",
+    "decoding.max_length_constant": "fixed",
+    "decoding.n_best": "fixed",
+    "decoding.temperature": "fixed",
+    "decoding.batch_tokens": "fixed",
+    "evaluation.tokenize": "fixed",
+    "evaluation.lowercase": "fixed",
+    "evaluation.moses_lowercase": "harmless",
+    "evaluation.num_samples": "harmless",
+    "runtime.run_folder": "harmless",
+    "runtime.cache_folder": "harmless",
+    # another device, precision or number of threads adds numbers up in another order
+    "runtime.device": "fixed",
+    "runtime.precision": "fixed",
+    "runtime.threads": "fixed",
+    "runtime.seed": "fixed",
+}
+"""Every key, or the key of a whole tagged union or source."""
+
+SCHEDULES_TO_AN_END = ("linear", "cosine", "wsd")
+"""The schedules whose rate depends on `training.max_steps`."""
+
+
+def resumption_of(key: str) -> Resumption:
+    """The class of a dotted key such as `data.train.0.src`.
+
+    Raises:
+        KeyError: the key is not classified.
+    """
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        if found := RESUMPTION.get(".".join(parts[:length])):
+            return found
+    raise KeyError(key)
+
+
+def refused_on_resume(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, Any]]:
+    """The differences that a resumed run cannot take, as `differences` gives them; empty if the run can go on."""
+    names = {old.optim.schedule.name, new.optim.schedule.name}
+    is_scheduled = not names.isdisjoint(SCHEDULES_TO_AN_END)
+    refused = {"fixed", "fixed_if_scheduled"} if is_scheduled else {"fixed"}
+    return [change for change in differences(old, new) if resumption_of(change[0]) in refused]

@@ -1,0 +1,22 @@
+"""Section `runtime`: where the run lives and what it runs on. Only the seed changes what is learned."""
+
+from typing import Literal
+
+from mt_trainer.config.section import Section, setting
+
+
+class RuntimeConfig(Section):
+    """Folders, device, precision, threads, seed."""
+
+    run_folder: str | None = setting(
+        None, "Where everything is written; by default `runs/<name of the config file>`.", min_length=1
+    )
+    cache_folder: str = setting(
+        "runs/cache", "Where encoded corpora and tokenizers are kept between runs.", min_length=1
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "`auto` takes CUDA where it is available.")
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "Precision of the matmuls; `auto` is bf16 where the device is good at it. Parameters stay fp32."
+    )
+    threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1)
+    seed: int = setting(1, "Seed of initialisation, data order and dropout.", ge=0, lt=2**31)

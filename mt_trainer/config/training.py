@@ -1,0 +1,44 @@
+"""Section `training`: how large a step is, how long it goes on, what is kept."""
+
+from typing import Literal
+
+from mt_trainer.config.section import Section, setting
+
+
+class TrainingConfig(Section):
+    """The run. A limit that is reached is a normal end; at least one limit must be given."""
+
+    batch_tokens: int = setting(
+        8192,
+        "Target positions in one step, over all micro-batches: rows of data.max_length, filled with whole pairs.",
+        unit="tokens",
+        ge=1,
+    )
+    accumulation: int = setting(
+        1, "Micro-batches a step is split into; changes memory, not the result.", unit="micro-batches", ge=1
+    )
+    max_steps: int | None = setting(100_000, "Stop after this many steps.", unit="steps", ge=1)
+    max_epochs: int | None = setting(None, "Stop after this many passes over the corpus.", unit="epochs", ge=1)
+    max_tokens: int | None = setting(None, "Stop after this many target tokens.", unit="tokens", ge=1)
+    max_seconds: float | None = setting(
+        None, "Stop after this much training time, over all resumptions.", unit="seconds", gt=0
+    )
+    log_every_steps: int = setting(50, "Steps between log lines.", unit="steps", ge=1)
+    validate_every_steps: int = setting(1000, "Steps between validations; each saves a checkpoint.", unit="steps", ge=1)
+    select_by: Literal["bleu", "nll"] = setting(
+        "bleu", "What makes a checkpoint the best: highest BLEU or lowest NLL on dev."
+    )
+    patience: int | None = setting(
+        None, "Stop after this many validations without a new best; null for never.", unit="validations", ge=1
+    )
+    keep_checkpoints: int = setting(3, "Newest checkpoints kept, besides the best.", unit="checkpoints", ge=1)
+    average_checkpoints: int = setting(
+        0,
+        "At the end, average this many of the newest checkpoints and take the result if it is the best on dev; "
+        "0 for off.",
+        unit="checkpoints",
+        ge=0,
+    )
+    ema_decay: float = setting(
+        0.0, "Decay of the exponential moving average of the weights; 0 for off.", ge=0.0, lt=1.0
+    )

@@ -1,0 +1,176 @@
+"""Hugging Face data sets, from the hub or from local files. The only module that knows the `datasets` library."""
+
+import hashlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mt_trainer.data.reading import PairRow
+from mt_trainer.errors import DataError, Problem
+
+FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+ROWS_AT_ONCE = 1000
+
+
+class HuggingFaceTable:
+    """The rows of one split; columns are found by name, also inside a `translation: {en: ..., de: ...}` column.
+
+    A local table is read straight from its files at every pass: the cache of `datasets` takes a file of the same size
+    and date for unchanged. Nothing of a data set is ever executed. A line feed inside a text becomes a space, so that
+    a text is always one line.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        config: str | None,
+        split: str,
+        revision: str | None,
+        src_lang: str,
+        tgt_lang: str,
+        src_column: str | None,
+        tgt_column: str | None,
+    ) -> None:
+        self.path = path
+        self.config = config
+        self.split = split
+        self.revision = revision
+        self.languages = (src_lang, tgt_lang)
+        self.asked_columns = (src_column, tgt_column)
+        self.name = f"{path}{f'/{config}' if config else ''}[{split}]"
+        self.is_local = Path(path).exists()
+        self._hub_table: Any = None
+
+    def missing(self) -> list[Problem]:
+        """MT050 for a path that can only be local and does not exist, MT003 without the package."""
+        if not self.is_local and (self.path.startswith((".", "/", "~")) or Path(self.path).suffix in FORMATS):
+            return [Problem("MT050", "no such file or folder", where=self.path)]
+        try:
+            _import_datasets()
+        except DataError as error:
+            return list(error.problems)
+        return []
+
+    def fingerprint(self) -> str:
+        """sha256 over the bytes of the data files (local, or downloaded from the hub), and what is read of them."""
+        digest = hashlib.sha256(repr((self.config, self.split, self.languages, self.asked_columns)).encode())
+        if self.is_local:
+            root = Path(self.path)
+            files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+        else:
+            files = [Path(entry["filename"]) for entry in self._load().cache_files]
+        for file in files:
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def notes(self) -> list[str]:
+        """A warning when a hub data set is read without a revision: its content may change."""
+        if self.is_local or self.revision:
+            return []
+        return [
+            f"warning: {self.name} has no `revision`, so a later run may read other text; a commit of it pins the text"
+        ]
+
+    def rows(self) -> Iterator[PairRow]:
+        """The pairs; a Problem (MT052) in the place of a row without text.
+
+        Raises:
+            DataError: MT055 when the columns are not there, MT056 when the data set cannot be read.
+        """
+        number = 0
+        for batch in self._batches():
+            sides = [self._column(batch, side) for side in (0, 1)]
+            for src, tgt in zip(*sides, strict=True):
+                number += 1
+                if isinstance(src, str) and isinstance(tgt, str) and "\0" not in src and "\0" not in tgt:
+                    yield src.replace("\n", " "), tgt.replace("\n", " ")
+                else:
+                    where = f"{self.name}: row {number}"
+                    yield Problem("MT052", f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}", where=where)
+
+    def _batches(self) -> Iterator[dict[str, list[Any]]]:
+        try:
+            yield from self._load().iter(batch_size=ROWS_AT_ONCE)
+        except DataError:
+            raise
+        except Exception as error:
+            raise self._cannot_load(error) from error
+
+    def _load(self) -> Any:
+        if self._hub_table is not None:
+            return self._hub_table
+        datasets = _import_datasets()
+        try:
+            if self.is_local:
+                return self._load_local(datasets)
+            self._hub_table = datasets.load_dataset(self.path, self.config, split=self.split, revision=self.revision)
+            return self._hub_table
+        except Exception as error:
+            raise self._cannot_load(error) from error
+
+    def _load_local(self, datasets: ModuleType) -> Any:
+        root = Path(self.path)
+        suffixes = {file.suffix for file in ([root] if root.is_file() else root.rglob("*"))}
+        options: dict[str, Any] = {}
+        if ".csv" in suffixes:
+            # Without converters pandas takes the texts "NA", "null" and "7" for a missing value and a number.
+            options["converters"] = dict.fromkeys([*self.asked_columns, *self.languages], str)
+            options["converters"].pop(None, None)
+        if root.is_file():
+            files = {self.split: str(root)}
+            return datasets.load_dataset(
+                FORMATS.get(root.suffix, "json"), data_files=files, split=self.split, streaming=True, **options
+            )
+        return datasets.load_dataset(str(root), self.config, split=self.split, streaming=True, **options)
+
+    def _cannot_load(self, error: Exception) -> DataError:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause = f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+        if error.__cause__ is not None and str(error.__cause__):
+            cause += f" ({str(error.__cause__).splitlines()[0]})"
+        advice = "check the name, config, split and revision; a hub data set needs the network once"
+        if self.is_local:
+            advice = "a local data set is a .parquet, .json, .jsonl or .csv file, or a folder of them"
+        return DataError(Problem("MT056", f"the data set cannot be loaded: {cause}", where=self.name, help=advice))
+
+    def _column(self, batch: dict[str, list[Any]], side: int) -> list[Any]:
+        """The values of one side in a batch; `a.b` names the field `b` of the column `a`."""
+        asked, language = self.asked_columns[side], self.languages[side]
+        for name in (asked,) if asked else (f"translation.{language}", language):
+            if name in batch:
+                return batch[name]
+            column, _, field = name.partition(".")
+            rows = batch.get(column, [])
+            if field and any(isinstance(row, dict) and field in row for row in rows):
+                return [row.get(field) if isinstance(row, dict) else None for row in rows]
+        columns = []
+        for column, rows in batch.items():
+            fields = rows[0] if rows and isinstance(rows[0], dict) else None
+            columns += [f"{column}.{field}" for field in fields] if fields else [column]
+        wanted = f"`{asked}`" if asked else f"`translation.{language}` or `{language}`"
+        key = ("src_column", "tgt_column")[side]
+        problem = Problem(
+            "MT055",
+            f"the table has no column {wanted}",
+            where=self.name,
+            help=f"its columns are {', '.join(f'`{column}`' for column in columns)}; `{key}` chooses one",
+        )
+        raise DataError(problem)
+
+
+def _import_datasets() -> ModuleType:
+    try:
+        return importlib.import_module("datasets")
+    except ImportError as error:
+        message = f"this source needs the package `datasets`: {error}"
+        raise DataError(Problem("MT003", message, help="pip install datasets")) from error
+
+
+def _shortened(value: Any) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,302 @@
+"""The nouns and adjectives of the phrasebook in both languages, and which adjective goes with which noun."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mt_trainer.data.phrasebook.german import GermanNoun
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Noun:
+    """A noun in both languages. ``kind`` is its semantic class; ``pronoun`` is he or she where that is beyond doubt."""
+
+    english: str
+    english_plural: str
+    german: GermanNoun
+    kind: str
+    pronoun: Literal["he", "she", ""] = ""
+    is_mass: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Adjective:
+    """An adjective with its comparatives; ``english_comparative`` is empty for those that take "more"."""
+
+    english: str
+    german: str
+    english_comparative: str = ""
+    german_comparative: str = ""
+
+
+# english, plural | article, nominative, genitive, plural | pronoun. "-": no plural in use; a lone "mass": uncountable.
+_NOUNS = {
+    "adult": """
+        man men               | der Mann Mannes Männer                         | he
+        woman women           | die Frau Frau Frauen                           | she""",
+    "acquaintance": """
+        neighbour neighbours  | der Nachbar Nachbarn Nachbarn                  | he
+        doctor doctors        | der Arzt Arztes Ärzte                          | he
+        teacher teachers      | der Lehrer Lehrers Lehrer                      | he
+        colleague colleagues  | der Kollege Kollegen Kollegen                  | he
+        guest guests          | der Gast Gastes Gäste                          | he""",
+    "young": """
+        student students      | der Student Studenten Studenten                | he
+        tourist tourists      | der Tourist Touristen Touristen                | he""",
+    "child": """
+        boy boys              | der Junge Jungen Jungen                        | he
+        girl girls            | das Mädchen Mädchens Mädchen                   |
+        child children        | das Kind Kindes Kinder                         |""",
+    "parent": """
+        father -              | der Vater Vaters -                             | he
+        mother -              | die Mutter Mutter -                            | she
+        grandfather -         | der Großvater Großvaters -                     | he
+        grandmother -         | die Großmutter Großmutter -                    | she
+        uncle uncles          | der Onkel Onkels Onkel                         | he
+        aunt aunts            | die Tante Tante Tanten                         | she""",
+    "sibling": """
+        brother brothers      | der Bruder Bruders Brüder                      | he
+        sister sisters        | die Schwester Schwester Schwestern             | she
+        son sons              | der Sohn Sohnes Söhne                          | he
+        daughter daughters    | die Tochter Tochter Töchter                    | she""",
+    "animal": """
+        dog dogs              | der Hund Hundes Hunde                          |
+        cat cats              | die Katze Katze Katzen                         |
+        horse horses          | das Pferd Pferdes Pferde                       |
+        bird birds            | der Vogel Vogels Vögel                         |
+        cow cows              | die Kuh Kuh Kühe                               |""",
+    "fruit": """
+        apple apples          | der Apfel Apfels Äpfel                         |
+        pear pears            | die Birne Birne Birnen                         |
+        orange oranges        | die Orange Orange Orangen                      |""",
+    "vegetable": """
+        tomato tomatoes       | die Tomate Tomate Tomaten                      |
+        potato potatoes       | die Kartoffel Kartoffel Kartoffeln             |
+        carrot carrots        | die Karotte Karotte Karotten                   |
+        egg eggs              | das Ei Eis Eier                                |""",
+    "soup": """
+        soup mass             | die Suppe Suppe -                              |""",
+    "cake": """
+        cake cakes            | der Kuchen Kuchens Kuchen                      |""",
+    "food": """
+        bread mass            | das Brot Brotes -                              |
+        cheese mass           | der Käse Käses -                               |
+        meat mass             | das Fleisch Fleisches -                        |""",
+    "hot drink": """
+        tea mass              | der Tee Tees -                                 |
+        coffee mass           | der Kaffee Kaffees -                           |""",
+    "cold drink": """
+        water mass            | das Wasser Wassers -                           |
+        milk mass             | die Milch Milch -                              |
+        juice mass            | der Saft Saftes -                              |""",
+    "clothes": """
+        coat coats            | der Mantel Mantels Mäntel                      |
+        hat hats              | der Hut Hutes Hüte                             |
+        shirt shirts          | das Hemd Hemdes Hemden                         |
+        jacket jackets        | die Jacke Jacke Jacken                         |""",
+    "dress": """
+        dress dresses         | das Kleid Kleides Kleider                      |""",
+    "shoe": """
+        shoe shoes            | der Schuh Schuhes Schuhe                       |""",
+    "bag": """
+        bag bags              | die Tasche Tasche Taschen                      |
+        umbrella umbrellas    | der Regenschirm Regenschirms Regenschirme      |""",
+    "key": """
+        key keys              | der Schlüssel Schlüssels Schlüssel             |
+        knife knives          | das Messer Messers Messer                      |
+        ball balls            | der Ball Balles Bälle                          |""",
+    "box": """
+        box boxes             | die Kiste Kiste Kisten                         |""",
+    "device": """
+        computer computers    | der Computer Computers Computer                |
+        radio radios          | das Radio Radios Radios                        |
+        television televisions | der Fernseher Fernsehers Fernseher            |""",
+    "lamp": """
+        lamp lamps            | die Lampe Lampe Lampen                         |""",
+    "flower": """
+        flower flowers        | die Blume Blume Blumen                         |
+        tree trees            | der Baum Baumes Bäume                          |""",
+    "picture": """
+        picture pictures      | das Bild Bildes Bilder                         |""",
+    "furniture": """
+        table tables          | der Tisch Tisches Tische                       |
+        chair chairs          | der Stuhl Stuhls Stühle                        |
+        bed beds              | das Bett Bettes Betten                         |
+        cupboard cupboards    | der Schrank Schranks Schränke                  |
+        sofa sofas            | das Sofa Sofas Sofas                           |""",
+    "vehicle": """
+        car cars              | das Auto Autos Autos                           |
+        bicycle bicycles      | das Fahrrad Fahrrads Fahrräder                 |""",
+    "transport": """
+        bus buses             | der Bus Busses Busse                           |
+        train trains          | der Zug Zuges Züge                             |
+        ship ships            | das Schiff Schiffes Schiffe                    |""",
+    "text": """
+        book books            | das Buch Buches Bücher                         |
+        letter letters        | der Brief Briefes Briefe                       |
+        story stories         | die Geschichte Geschichte Geschichten          |
+        poem poems            | das Gedicht Gedichts Gedichte                  |
+        report reports        | der Bericht Berichts Berichte                  |""",
+    "newspaper": """
+        newspaper newspapers  | die Zeitung Zeitung Zeitungen                  |""",
+    "question": """
+        question questions    | die Frage Frage Fragen                         |
+        sentence sentences    | der Satz Satzes Sätze                          |""",
+    "song": """
+        song songs            | das Lied Liedes Lieder                         |""",
+    "dishes": """
+        cup cups              | die Tasse Tasse Tassen                         |
+        plate plates          | der Teller Tellers Teller                      |
+        glass glasses         | das Glas Glases Gläser                         |""",
+    "bottle": """
+        bottle bottles        | die Flasche Flasche Flaschen                   |""",
+    "opening": """
+        window windows        | das Fenster Fensters Fenster                   |
+        door doors            | die Tür Tür Türen                              |""",
+    "room": """
+        kitchen kitchens      | die Küche Küche Küchen                         |
+        room rooms            | das Zimmer Zimmers Zimmer                      |
+        office offices        | das Büro Büros Büros                           |""",
+    "building": """
+        house houses          | das Haus Hauses Häuser                         |
+        school schools        | die Schule Schule Schulen                      |
+        library libraries     | die Bibliothek Bibliothek Bibliotheken         |
+        museum museums        | das Museum Museums Museen                      |
+        theatre theatres      | das Theater Theaters Theater                   |
+        hotel hotels          | das Hotel Hotels Hotels                        |
+        restaurant restaurants | das Restaurant Restaurants Restaurants        |
+        church churches       | die Kirche Kirche Kirchen                      |
+        station stations      | der Bahnhof Bahnhofs Bahnhöfe                  |""",
+    "open place": """
+        garden gardens        | der Garten Gartens Gärten                      |
+        park parks            | der Park Parks Parks                           |
+        lake lakes            | der See Sees Seen                              |
+        city cities           | die Stadt Stadt Städte                         |
+        village villages      | das Dorf Dorfes Dörfer                         |""",
+    "event": """
+        film films            | der Film Films Filme                           |
+        concert concerts      | das Konzert Konzerts Konzerte                  |
+        course courses        | der Kurs Kurses Kurse                          |""",
+    "language": """
+        German mass           | das Deutsch Deutschs -                         |
+        English mass          | das Englisch Englischs -                       |
+        French mass           | das Französisch Französischs -                 |
+        Spanish mass          | das Spanisch Spanischs -                       |
+        Italian mass          | das Italienisch Italienischs -                 |""",
+    "time": """
+        time mass             | die Zeit Zeit -                                |""",
+}
+
+_GENDERS: dict[str, Literal["m", "f", "n"]] = {"der": "m", "die": "f", "das": "n"}
+_PRONOUNS: dict[str, Literal["he", "she", ""]] = {"he": "he", "she": "she", "": ""}
+
+
+def _read_nouns() -> dict[str, Noun]:
+    """The table above by English singular."""
+    nouns = {}
+    for kind, lines in _NOUNS.items():
+        for line in lines.strip().splitlines():
+            english_forms, german_forms, pronoun = (part.strip() for part in line.split("|"))
+            english, plural = english_forms.split()
+            article, singular, genitive, german_plural = german_forms.split()
+            german = GermanNoun(_GENDERS[article], singular, genitive, german_plural.strip("-"))
+            nouns[english] = Noun(
+                english, plural.strip("-"), german, kind, _PRONOUNS[pronoun], is_mass=plural == "mass"
+            )
+    return nouns
+
+
+NOUNS = _read_nouns()
+
+# english german | comparatives in both languages; "more" for English comparatives of two words
+_ADJECTIVES = """
+    old alt | older älter                               young jung | younger jünger
+    little klein | -                                    friendly freundlich | more freundlicher
+    clever klug | more klüger                           famous berühmt | more berühmter
+    small klein | smaller kleiner                       big groß | bigger größer
+    new neu | newer neuer                               beautiful schön | more schöner
+    expensive teuer | more teurer                       cheap billig | cheaper billiger
+    red rot | -                                         blue blau | -
+    green grün | -                                      black schwarz | -
+    white weiß | -                                      brown braun | -
+    hot heiß | hotter heißer                            cold kalt | colder kälter
+    fresh frisch | fresher frischer                     sweet süß | sweeter süßer
+    good gut | better besser                            long lang | longer länger
+    short kurz | shorter kürzer                         interesting interessant | more interessanter
+    boring langweilig | more langweiliger               difficult schwierig | more schwieriger
+    clean sauber | cleaner sauberer                     dirty schmutzig | -
+    fast schnell | faster schneller                     slow langsam | slower langsamer
+    heavy schwer | heavier schwerer                     quiet ruhig | quieter ruhiger
+    modern modern | more moderner                       empty leer | -
+    tired müde | -                                      hungry hungrig | -
+    thirsty durstig | -                                 ill krank | -
+    happy glücklich | happier glücklicher               sad traurig | -
+"""
+
+
+def _read_adjectives() -> dict[str, Adjective]:
+    """The table above by English form."""
+    adjectives = {}
+    cells = (cell for line in _ADJECTIVES.strip().splitlines() for cell in line.replace(" | ", "|").split("  ") if cell)
+    for cell in cells:
+        pair, comparatives = cell.strip().split("|")
+        english, german = pair.split()
+        english_comparative, _, german_comparative = comparatives.strip("-").partition(" ")
+        if english_comparative == "more":
+            english_comparative = f"more {english}"
+        adjectives[english] = Adjective(english, german, english_comparative, german_comparative)
+    return adjectives
+
+
+ADJECTIVES = _read_adjectives()
+
+
+def _adjectives(names: str) -> tuple[Adjective, ...]:
+    return tuple(ADJECTIVES[name] for name in names.split())
+
+
+# What may be said of a thing of each kind, before the noun and after "is".
+ADJECTIVES_OF_KIND: dict[str, tuple[Adjective, ...]] = {
+    "adult": _adjectives("old young friendly famous"),
+    "acquaintance": _adjectives("old young friendly famous"),
+    "young": _adjectives("young friendly clever"),
+    "child": _adjectives("little friendly clever"),
+    "parent": _adjectives("friendly clever"),
+    "sibling": _adjectives("little friendly clever"),
+    "animal": _adjectives("big small old young black brown white"),
+    "fruit": _adjectives("sweet fresh big small"),
+    "vegetable": _adjectives("fresh big small"),
+    "soup": _adjectives("hot good fresh"),
+    "cake": _adjectives("sweet good fresh"),
+    "food": _adjectives("fresh good cheap expensive"),
+    "hot drink": _adjectives("hot good"),
+    "cold drink": _adjectives("cold fresh"),
+    "clothes": _adjectives("new old red blue green black white brown beautiful expensive cheap"),
+    "dress": _adjectives("new old red blue green black white beautiful expensive cheap"),
+    "shoe": _adjectives("new old red blue black white brown beautiful expensive cheap"),
+    "bag": _adjectives("new old red blue green black big small"),
+    "key": _adjectives("new old small big"),
+    "box": _adjectives("big small heavy empty"),
+    "device": _adjectives("new old expensive cheap modern"),
+    "lamp": _adjectives("new old big small white green"),
+    "flower": _adjectives("beautiful big small"),
+    "picture": _adjectives("beautiful big small old new"),
+    "furniture": _adjectives("new old big small brown white heavy"),
+    "vehicle": _adjectives("new old red blue black fast expensive cheap"),
+    "transport": _adjectives("fast slow big old modern"),
+    "text": _adjectives("long short interesting boring good"),
+    "newspaper": _adjectives("old new interesting boring good"),
+    "question": _adjectives("difficult long short interesting"),
+    "song": _adjectives("beautiful old new short"),
+    "dishes": _adjectives("clean dirty small big white"),
+    "bottle": _adjectives("small big empty green"),
+    "opening": _adjectives("big small old new"),
+    "room": _adjectives("big small clean quiet"),
+    "building": _adjectives("big small old new modern beautiful"),
+    "open place": _adjectives("big small beautiful quiet"),
+    "event": _adjectives("long short interesting boring"),
+    "language": (),
+    "time": (),
+}
+
+# Passing states of people: only after "is", and the reasons given in because-clauses.
+STATES = _adjectives("tired hungry thirsty ill happy sad")

@@ -1,0 +1,228 @@
+"""From the config to tokenizers, an encoded corpus and evaluation sets; what was made before comes from the cache.
+
+    <cache_folder>/tokenizers/<key>/tokenizer.model              key: training bytes, text filters, tokenizer settings
+    <cache_folder>/corpora/<key>/{meta.json, src_tokens.bin ...}  key: training bytes, all filters, tokenizer content
+
+Nothing is written before all text has been read once without a fault.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mt_trainer.config.data import DataConfig, TokenizerConfig
+from mt_trainer.config.schema import TrainConfig
+from mt_trainer.data.cache import cache_key, new_folder
+from mt_trainer.data.cleaning import CleaningCounts, count_verdicts, judge_texts
+from mt_trainer.data.corpus import CORPUS_FORMAT, Corpus
+from mt_trainer.data.encoding import all_pairs, changed_while_reading, encode_corpus, require_pairs, train_tokenizers
+from mt_trainer.data.evaluation_sets import EvalSet, evaluation_text, read_evaluation_set, with_overlap
+from mt_trainer.data.reading import ParallelText
+from mt_trainer.data.sources import read_source, require_sources
+from mt_trainer.errors import DataError, MtError, Problem, TokenizerError
+from mt_trainer.tokenizer import TRAINING_THREADS, Tokenizer, TokenizerPair
+
+PREPARATION_FORMAT = 1
+"""Changes whenever the same text and settings would give another tokenizer or another selection of pairs."""
+
+HASH_FILE = "content_hash.txt"
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Everything that training reads.
+
+    Attributes:
+        tokenizers: given, cached or just trained.
+        train: the encoded training corpus.
+        counts: what was dropped from it, and why.
+        dev, test: raw evaluation text, with the overlap with the training text.
+        notes: what was put right while reading, and warnings.
+    """
+
+    tokenizers: TokenizerPair
+    train: Corpus
+    counts: CleaningCounts
+    dev: EvalSet
+    test: dict[str, EvalSet]
+    notes: tuple[str, ...]
+
+    @property
+    def corpus_hash(self) -> str:
+        """Content hash of the encoded corpus."""
+        return self.train.content_hash
+
+
+def prepare_data(config: TrainConfig, *, announce: Callable[[str], None]) -> PreparedData:
+    """Reads, cleans and encodes all text that the config names; `announce` is told in single lines what happens.
+
+    Raises:
+        DataError, TokenizerError: everything that is wrong with the text, at once; then nothing was written.
+    """
+    data = config.data
+    languages = {"src_lang": data.src_lang, "tgt_lang": data.tgt_lang}
+    texts = training_texts(data)
+    evaluation = [("dev", evaluation_text(data.dev, **languages))]
+    evaluation += [(name, evaluation_text(source, **languages)) for name, source in data.test.items()]
+    require_sources([*texts, *(text for _, text in evaluation)])
+
+    problems: list[Problem] = []
+    eval_sets: list[EvalSet] = []
+    for name, text in evaluation:
+        try:
+            eval_sets.append(read_evaluation_set(name, text))
+        except DataError as error:
+            problems.extend(error.problems)
+    try:
+        tokenizers, corpus = _tokenizers_and_corpus(texts, config, problems, announce)
+    except MtError as error:
+        raise DataError([*problems, *error.problems]) from error
+    if problems:
+        raise DataError(problems)
+
+    eval_sets = [
+        with_overlap(eval_set, exact=corpus.array("src_hashes"), alike=corpus.array("src_hashes_alike"))
+        for eval_set in eval_sets
+    ]
+    counts = CleaningCounts(**corpus.meta["counts"])
+    notes = tuple(dict.fromkeys([*corpus.meta["notes"], *(note for each in eval_sets for note in each.notes)]))
+    announce(f"training text: {counts.describe()}")
+    for line in [*notes, *(eval_set.describe_overlap() for eval_set in eval_sets)]:
+        announce(line)
+    test = {eval_set.name: eval_set for eval_set in eval_sets[1:]}
+    return PreparedData(tokenizers=tokenizers, train=corpus, counts=counts, dev=eval_sets[0], test=test, notes=notes)
+
+
+def _tokenizers_and_corpus(
+    texts: Sequence[ParallelText], config: TrainConfig, problems: Sequence[Problem], announce: Callable[[str], None]
+) -> tuple[TokenizerPair, Corpus]:
+    """Both from the cache, or made now; when there are `problems` already, reading ends before anything is made."""
+    data, cache = config.data, Path(config.runtime.cache_folder)
+    given = given_tokenizers(config.tokenizer)
+    fingerprints = [text.fingerprint for text in texts]
+    tokenizer_folder = cache / "tokenizers" / _tokenizer_key(fingerprints, data, config.tokenizer)
+    tokenizers = given
+    if given is None and tokenizer_folder.exists():
+        tokenizers = _cached_tokenizers(tokenizer_folder)
+    if tokenizers is not None:
+        corpus_folder = cache / "corpora" / _corpus_key(fingerprints, data, tokenizers)
+        if corpus_folder.exists():
+            announce(f"encoded corpus: from the cache, {corpus_folder}")
+            return tokenizers, Corpus(corpus_folder)
+
+    announce("reading the training text")
+    verdicts = judge_training_text(texts, data)
+    if problems:
+        raise DataError(problems)
+    is_new = tokenizers is None
+    if tokenizers is None:
+        start = time.perf_counter()
+        tokenizers = train_tokenizers(texts, verdicts, config.tokenizer)
+        kind = f"{config.tokenizer.algorithm}, {config.tokenizer.vocab_size:,} pieces"
+        kind += " for both sides" if tokenizers.is_joint else " a side"
+        announce(f"tokenizer: trained in {time.perf_counter() - start:.1f} s ({kind})")
+    corpus_folder = cache / "corpora" / _corpus_key(fingerprints, data, tokenizers)
+    with new_folder(corpus_folder) as folder:
+        encode_corpus(folder, texts, verdicts, tokenizers, data)
+        if [text.fingerprint for text in texts] != fingerprints:
+            raise DataError(changed_while_reading(texts))
+    if is_new:
+        with new_folder(tokenizer_folder) as folder:
+            tokenizers.save(folder)
+            (folder / HASH_FILE).write_text(tokenizers.content_hash, encoding="ascii")
+    return tokenizers, Corpus(corpus_folder)
+
+
+def _cached_tokenizers(folder: Path) -> TokenizerPair:
+    """What was trained before.
+
+    Raises:
+        DataError: MT057 when a byte of it has changed.
+    """
+    try:
+        tokenizers = TokenizerPair.load(folder)
+        if (folder / HASH_FILE).read_text(encoding="ascii") == tokenizers.content_hash:
+            return tokenizers
+    except (TokenizerError, OSError, ValueError):
+        pass
+    advice = f"delete the folder, the tokenizer will be trained again: rm -r {folder}"
+    raise DataError(Problem("MT057", "the cached tokenizer is damaged", where=str(folder), help=advice))
+
+
+def judge_training_text(texts: Sequence[ParallelText], data: DataConfig) -> NDArray[np.uint8]:
+    """The verdict of the text filters on every training pair.
+
+    Raises:
+        DataError: all that is wrong with the text; MT054 when no pair is left.
+    """
+    verdicts = judge_texts(
+        all_pairs(texts),
+        max_length=data.max_length,
+        drop_identical=data.drop_identical,
+        drop_duplicates=data.drop_duplicates,
+    )
+    require_pairs(count_verdicts(verdicts, invalid_text=sum(text.num_invalid for text in texts)))
+    return verdicts
+
+
+def training_texts(data: DataConfig) -> list[ParallelText]:
+    """The sources of the training text, unread."""
+    return [
+        read_source(source, src_lang=data.src_lang, tgt_lang=data.tgt_lang, on_invalid_text=data.on_invalid_text)
+        for source in data.train
+    ]
+
+
+def given_tokenizers(config: TokenizerConfig) -> TokenizerPair | None:
+    """The tokenizers whose model files the config names, or None when they are to be trained.
+
+    Raises:
+        TokenizerError: MT081 when a file cannot be used.
+    """
+    if config.model_file is not None:
+        joint = Tokenizer.load(config.model_file)
+        return TokenizerPair(src=joint, tgt=joint, is_joint=True)
+    if config.src_model_file is None or config.tgt_model_file is None:
+        return None
+    src, tgt = Tokenizer.load(config.src_model_file), Tokenizer.load(config.tgt_model_file)
+    return TokenizerPair(src=src, tgt=tgt, is_joint=False)
+
+
+def _tokenizer_key(fingerprints: Sequence[str], data: DataConfig, tokenizer: TokenizerConfig) -> str:
+    return cache_key(
+        {
+            "format": PREPARATION_FORMAT,
+            "sentencepiece": version("sentencepiece"),
+            "threads": TRAINING_THREADS,
+            "text": list(fingerprints),
+            "filters": {
+                "max_length": data.max_length,
+                "drop_identical": data.drop_identical,
+                "drop_duplicates": data.drop_duplicates,
+                "on_invalid_text": data.on_invalid_text,
+            },
+            "tokenizer": tokenizer.model_dump(mode="json"),
+        }
+    )
+
+
+def _corpus_key(fingerprints: Sequence[str], data: DataConfig, tokenizers: TokenizerPair) -> str:
+    return cache_key(
+        {
+            "format": [PREPARATION_FORMAT, CORPUS_FORMAT],
+            "text": list(fingerprints),
+            "filters": {
+                "max_length": data.max_length,
+                "max_length_ratio": data.max_length_ratio,
+                "drop_identical": data.drop_identical,
+                "drop_duplicates": data.drop_duplicates,
+                "on_invalid_text": data.on_invalid_text,
+            },
+            "tokenizer": tokenizers.content_hash,
+        }
+    )

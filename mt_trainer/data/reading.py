@@ -1,0 +1,86 @@
+"""Parallel text whatever it comes from: a name, a fingerprint of its bytes, and pairs that can be read repeatedly."""
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from mt_trainer.errors import DataError, Problem
+
+PairRow = tuple[str, str] | Problem
+"""One row of a source: the two texts, or what is wrong with them."""
+
+PROBLEMS_SHOWN = 5
+"""Bad rows of one source that are shown in full; the others are counted."""
+
+
+class RowReader(Protocol):
+    """What each kind of source can do."""
+
+    name: str
+
+    def missing(self) -> list[Problem]:
+        """What stands in the way of reading, found without reading."""
+
+    def fingerprint(self) -> str:
+        """Changes whenever a byte of the source changes, or which part of it is read."""
+
+    def rows(self) -> Iterator[PairRow]:
+        """All rows from the start, in order."""
+
+    def notes(self) -> list[str]:
+        """What the last reading put right or has to warn of, for people."""
+
+
+class ParallelText:
+    """Pairs of text that are translations of each other, streamed.
+
+    Attributes:
+        name: where they come from, for messages.
+        num_invalid: rows that the last complete reading dropped because they are not text.
+    """
+
+    def __init__(self, reader: RowReader, *, on_invalid_text: Literal["stop", "skip"]) -> None:
+        self._reader = reader
+        self._on_invalid_text = on_invalid_text
+        self.name = reader.name
+        self.num_invalid = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash: read from the bytes at every call, never from their date or size."""
+        return self._reader.fingerprint()
+
+    def missing(self) -> list[Problem]:
+        """What stands in the way of reading, such as a missing file; empty when nothing does."""
+        return self._reader.missing()
+
+    def notes(self) -> list[str]:
+        """What the last reading put right or has to warn of, for people."""
+        return self._reader.notes()
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """The pairs (src, tgt) in order; each call starts anew and gives the same.
+
+        With `on_invalid_text="skip"` a row that is not valid text is left out on both sides, and counted.
+
+        Raises:
+            DataError: once everything is read, with all that was wrong: invalid text when it is not skipped, unequal
+                line counts, a damaged file.
+        """
+        num_invalid = 0
+        problems: list[Problem] = []
+        try:
+            for row in self._reader.rows():
+                if isinstance(row, Problem):
+                    num_invalid += 1
+                    if self._on_invalid_text == "stop" and num_invalid <= PROBLEMS_SHOWN:
+                        problems.append(row)
+                elif not problems:
+                    yield row
+        except DataError as error:
+            problems.extend(error.problems)
+        self.num_invalid = num_invalid
+        if self._on_invalid_text == "stop" and num_invalid > PROBLEMS_SHOWN:
+            rest = num_invalid - PROBLEMS_SHOWN
+            problems.append(Problem(problems[0].code, f"and {rest:,} more such rows", where=self.name))
+        if problems:
+            raise DataError(problems)

@@ -1,0 +1,231 @@
+"""Texts in, translations out: tokenizer, model and search joined.
+
+B sentences, S source positions, W beam_size or samples a sentence, D d_model, V vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mt_trainer.config.evaluation import DecodingConfig
+from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, sample
+from mt_trainer.errors import ConfigError, Problem
+from mt_trainer.model.transformer import DecoderCache, Transformer
+from mt_trainer.tokenizer import TokenizerPair
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a text.
+
+    Attributes:
+        text: detokenised.
+        tokens: target ids, without BOS and EOS.
+        score: log_prob over the length penalty, what a beam ranks by; 0 for a blank line.
+        log_prob: natural logarithm of the probability of tokens and EOS; 0 for a blank line.
+        source_was_cut: the source had more tokens than the model has positions; the rest was not seen.
+    """
+
+    text: str
+    tokens: list[int]
+    score: float
+    log_prob: float
+    source_was_cut: bool
+
+
+class ModelStep:
+    """A Transformer in the middle of decoding, as the step function that the searches take."""
+
+    def __init__(self, model: Transformer, cache: DecoderCache) -> None:
+        self.model, self.cache = model, cache
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, W] -> logits [B, W, V]."""
+        return self.model.decode_step(tokens, self.cache)
+
+    def reorder(self, beams: Tensor) -> None:
+        """New beam w of sentence b continues old beam beams[b, w]."""
+        self.cache.reorder(beams)
+
+    def keep(self, sentences: Tensor) -> None:
+        """Keep only these sentences of the batch."""
+        self.cache.keep(sentences)
+
+
+class Translator:
+    """Translates texts with a model and one set of search settings.
+
+    Args:
+        model: not changed; put into evaluation mode while it translates.
+        tokenizers: of the model.
+        device: where the model lies.
+        dtype: float32, or a lower precision for the matmuls (autocast).
+        strategy, beam_size, length_penalty, n_best, temperature: see `DecodingConfig`.
+        max_length_ratio, max_length_constant: the longest output has ratio * (source tokens) + constant tokens, the end
+            mark counted on both sides, and at most as many as the model has positions.
+        batch_tokens: source tokens (padded) times beams decoded together; a longer sentence is a batch of its own.
+        seed: of sampling.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizers: TokenizerPair,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        strategy: Literal["beam", "greedy", "sampling"],
+        beam_size: int,
+        length_penalty: float,
+        max_length_ratio: float,
+        max_length_constant: int,
+        n_best: int,
+        temperature: float,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        self.model, self.tokenizers, self.device, self.dtype = model, tokenizers, device, dtype
+        self.strategy, self.beam_size, self.n_best = strategy, beam_size, n_best
+        self.length_penalty, self.temperature, self.seed = length_penalty, temperature, seed
+        self.max_length_ratio, self.max_length_constant = max_length_ratio, max_length_constant
+        self.batch_tokens = batch_tokens
+        self.width = {"beam": beam_size, "greedy": 1, "sampling": n_best}[strategy]
+
+    def translate(
+        self, texts: Sequence[str], *, first_id: int = 0, progress: str | None = None
+    ) -> list[list[Translation]]:
+        """For each text, in the order given, its translations, best first (samples: in the order drawn).
+
+        A blank text gives one blank translation.
+
+        Args:
+            texts: detokenised lines of the source language.
+            first_id: number of the first text in the whole input; what sampling draws for a text depends on its number.
+            progress: label of a progress bar, shown where stderr is a terminal; None for no bar.
+        """
+        limit = self.model.max_positions - 1  # the end mark takes one
+        sources = self.tokenizers.src.encode(texts)
+        results = [[Translation("", [], 0.0, 0.0, False)] for _ in texts]
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32),
+                tqdm(
+                    total=len(texts), desc=progress, unit=" sentences", leave=False, disable=progress is None or None
+                ) as bar,
+            ):
+                bar.update(sum(not source for source in sources))
+                for batch in self._batches([min(len(source), limit) for source in sources]):
+                    rows = [sources[i][:limit] for i in batch]
+                    for i, hypotheses in zip(batch, self._search(rows, [first_id + i for i in batch]), strict=True):
+                        results[i] = self._translations(hypotheses, source_was_cut=len(sources[i]) > limit)
+                    bar.update(len(batch))
+        finally:
+            self.model.train(was_training)
+        return results
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Positions of the texts that are not empty, in batches, longest first: too little memory shows at once."""
+        batch: list[int] = []
+        for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
+            if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * self.width > self.batch_tokens:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+
+    def _search(self, sources: Sequence[Sequence[int]], sentence_ids: Sequence[int]) -> list[list[Hypothesis]]:
+        """The search of one batch of source ids, without end mark."""
+        src, tgt = self.tokenizers.src, self.tokenizers.tgt
+        lengths = torch.tensor([len(source) + 1 for source in sources])
+        src_tokens = torch.full((len(sources), int(lengths.max())), src.pad_id)  # [B, S]
+        for row, source in zip(src_tokens, sources, strict=True):
+            row[: len(source) + 1] = torch.tensor([*source, src.eos_id])
+        is_real = torch.arange(src_tokens.shape[1]) < lengths[:, None]  # [B, S]
+        max_lengths = (self.max_length_ratio * lengths).long() + self.max_length_constant
+        max_lengths = max_lengths.clamp(max=self.model.max_positions).to(self.device)
+        src_tokens, is_real = src_tokens.to(self.device), is_real.to(self.device)
+
+        memory = self.model.encode(src_tokens, is_real.long())
+        step = ModelStep(self.model, self.model.start_decoding(memory, is_real, self.width, int(max_lengths.max())))
+        special = {"bos_id": tgt.bos_id, "eos_id": tgt.eos_id}
+        forbidden_ids = (tgt.pad_id, tgt.bos_id)
+        match self.strategy:
+            case "greedy":
+                return greedy_search(
+                    step,
+                    **special,
+                    forbidden_ids=forbidden_ids,
+                    max_lengths=max_lengths,
+                    length_penalty=self.length_penalty,
+                )
+            case "beam":
+                return beam_search(
+                    step,
+                    **special,
+                    forbidden_ids=forbidden_ids,
+                    max_lengths=max_lengths,
+                    beam_size=self.beam_size,
+                    length_penalty=self.length_penalty,
+                    n_best=self.n_best,
+                )
+            case "sampling":
+                return sample(
+                    step,
+                    **special,
+                    forbidden_ids=forbidden_ids,
+                    max_lengths=max_lengths,
+                    length_penalty=self.length_penalty,
+                    num_samples=self.n_best,
+                    temperature=self.temperature,
+                    seed=self.seed,
+                    sentence_ids=sentence_ids,
+                )
+        assert_never(self.strategy)
+
+    def _translations(self, hypotheses: Sequence[Hypothesis], *, source_was_cut: bool) -> list[Translation]:
+        texts = self.tokenizers.tgt.decode([hypothesis.tokens for hypothesis in hypotheses])
+        return [
+            Translation(text, hypothesis.tokens, hypothesis.score, hypothesis.log_prob, source_was_cut)
+            for text, hypothesis in zip(texts, hypotheses, strict=True)
+        ]
+
+
+def build_translator(
+    config: DecodingConfig, *, model: Transformer, tokenizers: TokenizerPair, device: torch.device, seed: int
+) -> Translator:
+    """The translator that validation, mt-eval and mt-translate share.
+
+    Its matmuls are float32: a step has few rows, so that it waits for weights, and casting these again at every step
+    costs more than the smaller numbers save.
+
+    Raises:
+        ConfigError: MT026, when n_best asks for more than the search keeps.
+    """
+    kept = {"beam": config.beam_size, "greedy": 1}.get(config.strategy, config.n_best)
+    if config.n_best > kept:
+        message = f"`n_best` is {config.n_best}, but {config.strategy} search keeps {kept}"
+        advice = "choose n_best <= beam_size with beam search, 1 with greedy search; sampling gives any number"
+        raise ConfigError(Problem("MT026", message, where="decoding.n_best", help=advice))
+    return Translator(
+        model,
+        tokenizers,
+        device=device,
+        dtype=torch.float32,
+        strategy=config.strategy,
+        beam_size=config.beam_size,
+        length_penalty=config.length_penalty,
+        max_length_ratio=config.max_length_ratio,
+        max_length_constant=config.max_length_constant,
+        n_best=config.n_best,
+        temperature=config.temperature,
+        batch_tokens=config.batch_tokens,
+        seed=seed,
+    )

@@ -1,0 +1,1 @@
+"""Scores that say how they were made. One path for validation, the final evaluation and mt-eval."""

@@ -1,0 +1,148 @@
+"""Translate a test set and score it: the single path of validation, the final evaluation and mt-eval."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mt_trainer.data.evaluation_sets import EvalSet
+from mt_trainer.decoding.translate import Translator
+from mt_trainer.errors import CheckpointError, Problem
+from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """What came out on one test set.
+
+    Attributes:
+        name: of the set.
+        scores: BLEU first.
+        hypotheses: the best translation of each source line, in their order.
+        num_sentences: of the set.
+        train_overlap: how many of its sources also stand in the training text; None where that was not counted.
+        hashes: sha256 of the texts that were compared, under `src`, `ref` and `hyp`.
+        notes: what a reader of the scores should know; usually nothing.
+        seconds: that translating took.
+    """
+
+    name: str
+    scores: tuple[Score, ...]
+    hypotheses: tuple[str, ...]
+    num_sentences: int
+    train_overlap: int | None
+    hashes: dict[str, str]
+    notes: tuple[str, ...]
+    seconds: float
+
+    def value(self, name: str) -> float:
+        """The score of this name, such as `bleu`, in percent."""
+        return next(score.value for score in self.scores if score.name == name)
+
+
+def evaluate_set(
+    translator: Translator, metrics: Metrics, eval_set: EvalSet, *, progress: str | None = None
+) -> SetScores:
+    """Translates the raw source lines and compares the detokenised translations with the raw references.
+
+    Args:
+        translator: of the model to be judged.
+        metrics: what to compute.
+        eval_set: raw text, in its order.
+        progress: label of a progress bar; None for none.
+
+    Raises:
+        DataError: MT140, when the set is empty or its sides have different numbers of lines.
+    """
+    started = time.perf_counter()
+    translations = translator.translate(eval_set.src_texts, progress=progress)
+    seconds = time.perf_counter() - started
+    hypotheses = [row[0].text for row in translations]
+    notes = [*eval_set.notes, *reference_notes(eval_set.tgt_texts)]
+    num_cut = sum(row[0].source_was_cut for row in translations)
+    if num_cut:
+        notes.append(f"{num_cut:,} source lines are longer than the model can read and were cut")
+    if eval_set.train_overlap:
+        notes.append(eval_set.describe_overlap())
+    return SetScores(
+        name=eval_set.name,
+        scores=metrics.score(hypotheses, eval_set.tgt_texts),
+        hypotheses=tuple(hypotheses),
+        num_sentences=len(hypotheses),
+        train_overlap=eval_set.train_overlap,
+        hashes={
+            side: hashlib.sha256(as_lines(texts)).hexdigest()
+            for side, texts in (("src", eval_set.src_texts), ("ref", eval_set.tgt_texts), ("hyp", hypotheses))
+        },
+        notes=tuple(notes),
+        seconds=seconds,
+    )
+
+
+def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object]) -> Path:
+    """Writes `<set>.hyp.txt` and then `<set>.json` into the folder, each whole or not at all; returns the JSON's path.
+
+    Args:
+        result: of `evaluate_set`.
+        folder: made if absent; usually `evaluation` in the run folder.
+        about: what made the translations, such as the names of run and checkpoint and the search settings; JSON values.
+
+    Raises:
+        CheckpointError: MT103, when the folder cannot be written.
+    """
+    stem = result.name.replace(os.sep, "_")
+    path = folder / f"{stem}.json"
+    record = json.dumps(as_record(result, about=about), indent=2) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / f"{stem}.hyp.txt", as_lines(result.hypotheses))
+        _replace(path, record.encode())
+    except OSError as error:
+        message = f"the scores of `{result.name}` cannot be written: {error.strerror}"
+        raise CheckpointError(Problem("MT103", message, where=str(folder))) from error
+    return path
+
+
+def as_record(result: SetScores, *, about: Mapping[str, object]) -> dict[str, object]:
+    """The result without the hypotheses, for JSON. Numbers keep all their digits."""
+    return {
+        "set": result.name,
+        **about,
+        "scores": [asdict(score) for score in result.scores],
+        "num_sentences": result.num_sentences,
+        "train_overlap": result.train_overlap,
+        "sha256": result.hashes,
+        "notes": list(result.notes),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def scores_table(results: Sequence[SetScores]) -> str:
+    """For people: a line a set, scores to two places, then the signatures and notes."""
+    titles = {"bleu": "BLEU", "chrf": "chrF", "bleu_moses_lowercase": "BLEU moses lc"}
+    names = list(dict.fromkeys(score.name for result in results for score in result.scores))
+    width = max(len("set"), *(len(result.name) for result in results))
+    lines = [f"{'set':<{width}}  sentences" + "".join(f"  {titles[name]:>6}" for name in names) + "  sentences/s"]
+    for result in results:
+        cells = "".join(f"  {result.value(name):>{max(6, len(titles[name]))}.2f}" for name in names)
+        rate = result.num_sentences / result.seconds
+        lines.append(f"{result.name:<{width}}  {result.num_sentences:>9,}{cells}  {rate:>11.1f}")
+    signatures = dict.fromkeys((score.name, score.signature) for result in results for score in result.scores)
+    lines += [f"{titles[name]}: {signature}" for name, signature in signatures]
+    lines += [f"note: {result.name}: {note}" for result in results for note in result.notes]
+    return "\n".join(lines)
+
+
+def as_lines(texts: Sequence[str]) -> bytes:
+    """UTF-8, each text ended by a line feed: the bytes that are saved and hashed."""
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes beside the file and renames, so that the path never holds half of it."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

@@ -1,0 +1,93 @@
+"""What a run stands on: device, precision, threads, seeds. The one place where each of them is decided."""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from mt_trainer.config.runtime import RuntimeConfig
+from mt_trainer.errors import ConfigError, Problem
+
+REPORTED_PACKAGES = ("mt_trainer", "torch", "sentencepiece", "sacrebleu", "datasets", "numpy", "safetensors", "pydantic")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device of a run and how it computes there.
+
+    Attributes:
+        dtype: of the matmuls; parameters and statistics stay float32.
+        threads: CPU threads; the results of a CPU run depend on their number.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+
+    def describe(self) -> str:
+        """One line for the run's summary."""
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        if self.device.type == "cuda":
+            return f"{torch.cuda.get_device_name(self.device)}, {precision}"
+        return f"CPU, {self.threads} thread{'s' if self.threads > 1 else ''}, {precision}"
+
+
+def set_up_machine(config: RuntimeConfig) -> Machine:
+    """Choose the device and precision, and set torch's threads.
+
+    Raises:
+        ConfigError: MT004, when CUDA is asked for and not there; MT005 under a launcher of several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        message = "a run is one process; this one was started as one of several"
+        raise ConfigError(Problem("MT005", message, help="start it without torchrun"))
+    if config.device == "cuda" and not torch.cuda.is_available():
+        help_ = "use `cpu` or `auto`, or install a torch build for your GPU's driver"
+        raise ConfigError(Problem("MT004", "CUDA is not available here", where="runtime.device", help=help_))
+    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
+    use_bf16 = config.precision == "bf16" or (config.precision == "auto" and is_good_at_bf16(device))
+    return Machine(device, torch.bfloat16 if use_bf16 else torch.float32, torch.get_num_threads())
+
+
+def is_good_at_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 matmuls are faster than float32 ones there: AVX512-BF16 or AMX on a CPU, Ampere and later."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as cpuinfo:
+            flags = set(next((line for line in cpuinfo if line.startswith("flags")), "").split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+def seed_everything(*key: int) -> None:
+    """Make torch's default generators a function of the numbers given, such as (seed, step, micro-batch)."""
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def environment(machine: Machine) -> dict[str, Any]:
+    """What `environment.json` records: versions, device, threads, command line."""
+    versions = {}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "device": machine.describe(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": machine.threads,
+        "command": sys.argv,
+    }

@@ -1,0 +1,140 @@
+"""Multi-head attention over packed rows, and its key-value cache for decoding.
+
+B rows (decoding: sentences), T query positions, S key positions, D d_model, H heads, K head_dim, W beam_size,
+M longest output. Masks are boolean and True means *attend*.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mt_trainer.model.positions import RotaryPositions
+
+
+def segment_mask(query_segments: Tensor, key_segments: Tensor, *, causal: bool) -> Tensor:
+    """bool [B, 1, T, S]: a query sees the keys of its own segment; padding (segment 0) is seen by nobody.
+
+    Args:
+        query_segments: int [B, T].
+        key_segments: int [B, S].
+        causal: whether a query sees only its own position and those before it (then T == S).
+    """
+    mask = (query_segments[:, :, None] == key_segments[:, None, :]) & (key_segments != 0)[:, None, :]
+    return (mask.tril() if causal else mask)[:, None]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
+    """softmax(Q K^T / sqrt(K)) V (Vaswani et al., 2017, equation 1); a query with no permitted key gives 0.
+
+    Args:
+        query: [B, H, T, K].
+        key, value: [B, H, S, K].
+        mask: bool, broadcastable to [B, H, T, S].
+        dropout: on the attention probabilities; 0 outside training.
+
+    Returns:
+        [B, H, T, K]. On a CPU it is computed in float32, where that is several times as fast as in bfloat16.
+    """
+    if query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(
+            query.float(), key.float(), value.float(), attn_mask=mask, dropout_p=dropout
+        )
+
+
+@dataclass
+class KeyValueCache:
+    """What one decoder layer remembers while decoding. The cross-attention part is stored once a sentence."""
+
+    self_keys: Tensor  # [B, W, H, M, K], written up to the current position
+    self_values: Tensor
+    memory_keys: Tensor  # [B, H, S, K]
+    memory_values: Tensor
+
+    def reorder(self, beams: Tensor, length: int) -> None:
+        """New beam w of sentence b goes on from old beam beams[b, w]; only the written prefix is copied."""
+        sentences = torch.arange(beams.shape[0], device=beams.device)[:, None]
+        self.self_keys[..., :length, :] = self.self_keys[sentences, beams, :, :length]
+        self.self_values[..., :length, :] = self.self_values[sentences, beams, :, :length]
+
+    def keep(self, sentences: Tensor) -> None:
+        """Forget all but these sentences [B']."""
+        self.self_keys, self.self_values = self.self_keys[sentences], self.self_values[sentences]
+        self.memory_keys, self.memory_values = self.memory_keys[sentences], self.memory_values[sentences]
+
+
+class SelfAttention(nn.Module):
+    """Attention of a row over itself."""
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float, rotary: RotaryPositions | None) -> None:
+        super().__init__()
+        self.num_heads, self.dropout, self.rotary = num_heads, dropout, rotary
+        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """x [B, T, D], positions [B, T], mask [B, 1, T, T] -> [B, T, D]."""
+        query, key, value = self._project(x, positions)
+        context = attend(query, key, value, mask, dropout=self.dropout if self.training else 0.0)
+        return self._merge(context)
+
+    def step(self, x: Tensor, position: int, cache: KeyValueCache) -> Tensor:
+        """One position of each beam: x [B, W, D] -> [B, W, D]; writes its key and value into the cache."""
+        sentences, beams = x.shape[:2]
+        positions = torch.full((sentences * beams, 1), position, device=x.device)
+        query, key, value = self._project(x.reshape(sentences * beams, 1, -1), positions)
+        cache.self_keys[..., position, :] = key.view(sentences, beams, self.num_heads, -1)
+        cache.self_values[..., position, :] = value.view(sentences, beams, self.num_heads, -1)
+        keys = cache.self_keys[..., : position + 1, :].flatten(0, 1)
+        values = cache.self_values[..., : position + 1, :].flatten(0, 1)
+        context = F.scaled_dot_product_attention(query.to(keys.dtype), keys, values)
+        return self._merge(context).view(sentences, beams, -1)
+
+    def _project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, T, D] -> query, key, value, each [B, H, T, K]."""
+        projected: Tensor = self.query_key_value(x)
+        query, key, value = projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.rotary is not None:
+            query, key = self.rotary(query, positions), self.rotary(key, positions)
+        return query, key, value
+
+    def _merge(self, context: Tensor) -> Tensor:
+        """[B, H, T, K] -> [B, T, D]."""
+        merged: Tensor = self.output(context.transpose(1, 2).flatten(-2))
+        return merged
+
+
+class CrossAttention(nn.Module):
+    """Attention of target positions over the encoder's output."""
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.query = nn.Linear(d_model, d_model)
+        self.key_value = nn.Linear(d_model, 2 * d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """x [B, T, D], memory [B, S, D], mask [B, 1, T, S] -> [B, T, D]."""
+        key, value = self.project_memory(memory)
+        return self._attend(x, key, value, mask)
+
+    def step(self, x: Tensor, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
+        """x [B, W, D] -> [B, W, D]. The beams of a sentence stand where query positions stand: keys are read once."""
+        return self._attend(x, cache.memory_keys, cache.memory_values, memory_mask[:, None, None, :])
+
+    def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, S, D] -> key, value, each [B, H, S, K]."""
+        projected: Tensor = self.key_value(memory)
+        key, value = projected.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return key, value
+
+    def _attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        query: Tensor = self.query(x)
+        query = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        context = attend(query, key, value, mask, dropout=self.dropout if self.training else 0.0)
+        merged: Tensor = self.output(context.transpose(1, 2).flatten(-2))
+        return merged

@@ -1,0 +1,45 @@
+"""Dropout whose mask is cheap on a CPU.
+
+`F.dropout` on a CPU draws one Bernoulli variable an element, which costs more than the matmul before it. Here one
+64-bit draw decides four elements: each gets 16 random bits and is kept when they are at least p * 2^16. The
+probability is therefore p rounded to 1/65536, and the scale is that of the rounded p, so that the mean is exact.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEVELS = 1 << 16
+
+
+class Dropout(nn.Module):
+    """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p) (Srivastava et al., 2014).
+
+    The mask comes from torch's default generator, so seeding it makes the mask reproducible.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0.0 <= p < 1.0:
+            raise ValueError(f"dropout probability must be in [0, 1), not {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x: any shape. Returns: the same shape and dtype."""
+        if not self.training or self.p == 0.0:
+            return x
+        if x.device.type != "cpu":
+            return F.dropout(x, self.p)
+        return x * keep_mask(x, self.p)
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        return f"p={self.p}"
+
+
+def keep_mask(x: Tensor, p: float) -> Tensor:
+    """A tensor like x that is 0 with probability p (to 1/65536) and else 1 / (1 - p)."""
+    dropped = round(p * LEVELS)
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    return (bits >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))

@@ -1,0 +1,253 @@
+"""The encoder-decoder Transformer (Vaswani et al., 2017), pre- or post-norm, over packed rows.
+
+B rows, S source positions, T target positions, D d_model, H heads, K head_dim, V vocabulary, W beam_size, M longest output.
+A *segment* is one sentence inside a row: 1, 2, ... in order, 0 for padding. A row may hold one sentence or many.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mt_trainer.model.attention import CrossAttention, KeyValueCache, SelfAttention, segment_mask
+from mt_trainer.model.dropout import Dropout
+from mt_trainer.model.feed_forward import Activation, FeedForward
+from mt_trainer.model.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_of
+
+
+@dataclass(frozen=True)
+class LayerSizes:
+    """What an encoder and a decoder layer are built from."""
+
+    d_model: int
+    num_heads: int
+    ffn_dim: int
+    activation: Activation
+    dropout: float
+    attention_dropout: float
+    activation_dropout: float
+    norm_first: bool
+
+
+class Residual(nn.Module):
+    """x + dropout(block(norm(x))) for pre-norm, norm(x + dropout(block(x))) for post-norm."""
+
+    def __init__(self, sizes: LayerSizes) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(sizes.d_model)
+        self.dropout = Dropout(sizes.dropout)
+        self.norm_first = sizes.norm_first
+
+    def forward(self, x: Tensor, block: Callable[[Tensor], Tensor]) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        if self.norm_first:
+            added: Tensor = x + self.dropout(block(self.norm(x)))
+            return added
+        normed: Tensor = self.norm(x + self.dropout(block(x)))
+        return normed
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward, each in a residual."""
+
+    def __init__(self, sizes: LayerSizes, rotary: RotaryPositions | None) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(sizes.d_model, sizes.num_heads, sizes.attention_dropout, rotary)
+        self.feed_forward = FeedForward(sizes.d_model, sizes.ffn_dim, sizes.activation, sizes.activation_dropout)
+        self.around_self_attention = Residual(sizes)
+        self.around_feed_forward = Residual(sizes)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """x [B, S, D], positions [B, S], mask [B, 1, S, S] -> [B, S, D]."""
+        x = self.around_self_attention(x, lambda y: self.self_attention(y, positions, mask))
+        return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention over the encoder's output, feed-forward, each in a residual."""
+
+    def __init__(self, sizes: LayerSizes, rotary: RotaryPositions | None) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(sizes.d_model, sizes.num_heads, sizes.attention_dropout, rotary)
+        self.cross_attention = CrossAttention(sizes.d_model, sizes.num_heads, sizes.attention_dropout)
+        self.feed_forward = FeedForward(sizes.d_model, sizes.ffn_dim, sizes.activation, sizes.activation_dropout)
+        self.around_self_attention = Residual(sizes)
+        self.around_cross_attention = Residual(sizes)
+        self.around_feed_forward = Residual(sizes)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """x [B, T, D], mask [B, 1, T, T], memory [B, S, D], memory_mask [B, 1, T, S] -> [B, T, D]."""
+        x = self.around_self_attention(x, lambda y: self.self_attention(y, positions, mask))
+        x = self.around_cross_attention(x, lambda y: self.cross_attention(y, memory, memory_mask))
+        return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
+
+    def step(self, x: Tensor, position: int, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
+        """One position of every beam: x [B, W, D], memory_mask [B, S] -> [B, W, D]."""
+        x = self.around_self_attention(x, lambda y: self.self_attention.step(y, position, cache))
+        x = self.around_cross_attention(x, lambda y: self.cross_attention.step(y, memory_mask, cache))
+        return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+@dataclass
+class DecoderCache:
+    """The state of a batch that is being decoded; made by `Transformer.start_decoding`."""
+
+    layers: list[KeyValueCache]
+    memory_mask: Tensor  # [B, S]
+    length: int = 0
+    """Positions written so far."""
+
+    def reorder(self, beams: Tensor) -> None:
+        """New beam w of sentence b goes on from old beam beams[b, w]; beams is int64 [B, W]."""
+        for layer in self.layers:
+            layer.reorder(beams, self.length)
+
+    def keep(self, sentences: Tensor) -> None:
+        """Forget all but these sentences, int64 [B']."""
+        self.memory_mask = self.memory_mask[sentences]
+        for layer in self.layers:
+            layer.keep(sentences)
+
+
+class Transformer(nn.Module):
+    """Tokens in, hidden states out. The vocabulary projection is left to the objective, through `output_weight`.
+
+    Attributes:
+        output_weight: [V, D], tied to the decoder's embedding unless share_embeddings is `none`.
+        max_positions: the longest row or output it can place.
+    """
+
+    def __init__(
+        self,
+        *,
+        src_vocab_size: int,
+        tgt_vocab_size: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        sizes: LayerSizes,
+        positions: str,
+        share_embeddings: str,
+        max_positions: int,
+        pad_id: int,
+    ) -> None:
+        super().__init__()
+        d_model = sizes.d_model
+        self.pad_id, self.max_positions = pad_id, max_positions
+        self.embedding_scale = math.sqrt(d_model)
+        self.tgt_embedding = nn.Embedding(tgt_vocab_size, d_model, padding_idx=pad_id)
+        self.src_embedding = (
+            self.tgt_embedding
+            if share_embeddings == "all"
+            else nn.Embedding(src_vocab_size, d_model, padding_idx=pad_id)
+        )
+        self.output_weight = (
+            nn.Parameter(torch.empty(tgt_vocab_size, d_model))
+            if share_embeddings == "none"
+            else self.tgt_embedding.weight
+        )
+        rotary = RotaryPositions(max_positions, d_model // sizes.num_heads) if positions == "rotary" else None
+        self.src_positions = _added_positions(positions, max_positions, d_model)
+        self.tgt_positions = _added_positions(positions, max_positions, d_model)
+        self.embedding_dropout = Dropout(sizes.dropout)
+        self.encoder = nn.ModuleList(EncoderLayer(sizes, rotary) for _ in range(num_encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(sizes, rotary) for _ in range(num_decoder_layers))
+        self.encoder_norm = nn.LayerNorm(d_model) if sizes.norm_first else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(d_model) if sizes.norm_first else nn.Identity()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform matrices, zero biases, embeddings N(0, 1/D) with a zero row for padding."""
+        for name, parameter in self.named_parameters():
+            if "embedding" in name or name == "output_weight":
+                nn.init.normal_(parameter, std=1 / self.embedding_scale)
+            elif "norm" in name:
+                nn.init.constant_(parameter, 1.0 if name.endswith("weight") else 0.0)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif "query_key_value" in name or "key_value" in name:
+                for part in parameter.chunk(parameter.shape[0] // parameter.shape[1]):
+                    nn.init.xavier_uniform_(part)
+            else:
+                nn.init.xavier_uniform_(parameter)
+        with torch.no_grad():
+            for embedding in (self.src_embedding, self.tgt_embedding):
+                embedding.weight[self.pad_id] = 0.0
+
+    def forward(self, src_tokens: Tensor, src_segments: Tensor, tgt_inputs: Tensor, tgt_segments: Tensor) -> Tensor:
+        """Hidden states [B, T, D] from which the next target tokens are predicted (teacher forcing).
+
+        Args:
+            src_tokens, src_segments: int [B, S].
+            tgt_inputs, tgt_segments: int [B, T]; inputs start with BOS in every segment.
+        """
+        memory = self.encode(src_tokens, src_segments)
+        return self.decode(tgt_inputs, tgt_segments, memory, src_segments)
+
+    def encode(self, src_tokens: Tensor, src_segments: Tensor) -> Tensor:
+        """The memory [B, S, D] of source tokens [B, S]."""
+        positions = positions_of(src_segments)
+        mask = segment_mask(src_segments, src_segments, causal=False)
+        x = self._embed(self.src_embedding, self.src_positions, src_tokens, positions)
+        for layer in self.encoder:
+            x = layer(x, positions, mask)
+        memory: Tensor = self.encoder_norm(x)
+        return memory
+
+    def decode(self, tgt_inputs: Tensor, tgt_segments: Tensor, memory: Tensor, src_segments: Tensor) -> Tensor:
+        """Hidden states [B, T, D] of all target positions at once; the definition that `decode_step` is held to."""
+        positions = positions_of(tgt_segments)
+        mask = segment_mask(tgt_segments, tgt_segments, causal=True)
+        memory_mask = segment_mask(tgt_segments, src_segments, causal=False)
+        x = self._embed(self.tgt_embedding, self.tgt_positions, tgt_inputs, positions)
+        for layer in self.decoder:
+            x = layer(x, positions, mask, memory, memory_mask)
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
+
+    def start_decoding(self, memory: Tensor, memory_mask: Tensor, beam_size: int, max_length: int) -> DecoderCache:
+        """An empty cache for outputs of up to max_length tokens; the memory's keys and values are computed here, once.
+
+        Args:
+            memory: [B, S, D], one sentence a row.
+            memory_mask: bool [B, S], True for real source tokens.
+        """
+        layers = []
+        for layer in self.decoder:
+            assert isinstance(layer, DecoderLayer)
+            keys, values = layer.cross_attention.project_memory(memory)
+            num_heads, head_dim = keys.shape[1], keys.shape[3]
+            shape = (memory.shape[0], beam_size, num_heads, max_length, head_dim)
+            layers.append(KeyValueCache(keys.new_empty(shape), keys.new_empty(shape), keys, values))
+        return DecoderCache(layers, memory_mask)
+
+    def decode_step(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
+        """Logits float32 [B, W, V] of what follows the last tokens [B, W]; moves the cache on by one position."""
+        positions = torch.full_like(tokens, cache.length)
+        x = self._embed(self.tgt_embedding, self.tgt_positions, tokens, positions)
+        for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
+            assert isinstance(layer, DecoderLayer)
+            x = layer.step(x, cache.length, cache.memory_mask, layer_cache)
+        cache.length += 1
+        return nn.functional.linear(self.decoder_norm(x), self.output_weight).float()
+
+    def _embed(self, embedding: nn.Embedding, added: nn.Module | None, tokens: Tensor, positions: Tensor) -> Tensor:
+        """tokens [B, T], positions [B, T] -> [B, T, D]: scaled embeddings plus positions, dropped out."""
+        x: Tensor = embedding(tokens) * self.embedding_scale
+        if added is not None:
+            x = added(x, positions)
+        dropped: Tensor = self.embedding_dropout(x)
+        return dropped
+
+
+def _added_positions(kind: str, max_positions: int, d_model: int) -> nn.Module | None:
+    """The module that adds positions to embeddings; None where attention itself knows them."""
+    match kind:
+        case "sinusoidal":
+            return SinusoidalPositions(max_positions, d_model)
+        case "learned":
+            return LearnedPositions(max_positions, d_model)
+        case "rotary":
+            return None
+    raise ValueError(f"unknown positions: {kind}")

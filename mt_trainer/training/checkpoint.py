@@ -1,0 +1,159 @@
+"""Checkpoints: one folder each, verified by content, published by a rename. No pickle anywhere.
+
+    step_00012000/
+    ├── model.safetensors       the weights to translate with (the moving average where there is one)
+    ├── optimizer.safetensors   AdamW's moments, and the raw weights where model.safetensors is an average
+    ├── state.json              step, position in the data, scores, counters
+    └── MANIFEST.json           SHA-256 and size of each file, written last
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mt_trainer.errors import CheckpointError, Problem
+
+MANIFEST = "MANIFEST.json"
+MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint folder."""
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Such as `step_00012000`."""
+        return self.path.name
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken."""
+        return int(self.state["step"])
+
+    def model(self) -> dict[str, Tensor]:
+        """The weights to translate with, on the CPU."""
+        return load_file(self.path / MODEL)
+
+    def optimizer(self) -> dict[str, Tensor]:
+        """What training goes on from, on the CPU."""
+        return load_file(self.path / OPTIMIZER)
+
+
+def save_checkpoint(
+    folder: Path, name: str, *, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> Checkpoint:
+    """Write `folder/name` so that a reader finds either all of it or nothing.
+
+    Raises:
+        CheckpointError: MT103, when it cannot be written; the checkpoints before it are untouched.
+    """
+    final, temporary = folder / name, folder / f".{name}.tmp-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*.tmp-*"):
+            shutil.rmtree(leftover)
+        temporary.mkdir()
+        save_file(_contiguous(model), temporary / MODEL)
+        save_file(_contiguous(optimizer), temporary / OPTIMIZER)
+        (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        files = {path.name: _fingerprint(path) for path in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps({"files": files}, indent=1), encoding="utf-8")
+        umask = os.umask(0)
+        os.umask(umask)
+        for path in temporary.iterdir():
+            path.chmod(0o666 & ~umask)  # safetensors makes its files private
+            _sync(path)
+        _sync(temporary)
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.rename(final)
+        _sync(folder)
+    except Exception as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        free = shutil.disk_usage(folder if folder.is_dir() else folder.parent).free
+        needed = sum(t.numel() * t.element_size() for part in (model, optimizer) for t in part.values())
+        message = f"cannot write the checkpoint: {error} (needs {needed:,} bytes, {free:,} are free)"
+        raise CheckpointError(Problem("MT103", message, where=str(final))) from error
+    return Checkpoint(final, dict(state))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Verify a checkpoint folder, every byte of it.
+
+    Raises:
+        CheckpointError: MT102, naming the file that is missing or altered.
+    """
+    try:
+        files = json.loads((path / MANIFEST).read_bytes())["files"]
+        if set(files) != {MODEL, OPTIMIZER, STATE}:
+            raise ValueError(f"{MANIFEST} lists {sorted(files)}")
+        for name, expected in files.items():
+            if _fingerprint(path / name) != expected:
+                raise ValueError(f"{name} is not what was written (size or SHA-256 differs)")
+        state = json.loads((path / STATE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        help_ = "an older checkpoint is used where there is one; else start the run anew"
+        raise CheckpointError(Problem("MT102", f"damaged checkpoint: {error}", where=str(path), help=help_)) from error
+    return Checkpoint(path, state)
+
+
+def valid_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[CheckpointError]]:
+    """All checkpoints of a run that verify, oldest first, and why others do not."""
+    valid, damaged = [], []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_dir() and not path.name.startswith("."):
+            try:
+                valid.append(load_checkpoint(path))
+            except CheckpointError as error:
+                damaged.append(error)
+    return sorted(valid, key=lambda checkpoint: checkpoint.step), damaged
+
+
+@torch.no_grad()
+def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model the weights of a checkpoint; tied ones are stored once.
+
+    Raises:
+        CheckpointError: MT102, when the names or shapes are not those of the model.
+    """
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    stored = {name: tuple(t.shape) for name, t in tensors.items()}
+    if shapes != stored:
+        different = sorted(name for name in {*shapes, *stored} if shapes.get(name) != stored.get(name))
+        message = f"the checkpoint is of another model: {', '.join(different[:5])}"
+        raise CheckpointError(Problem("MT102", message, help="use the config that the checkpoint was trained with"))
+    for name, parameter in parameters.items():
+        parameter.copy_(tensors[name])
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,122 @@
+"""What a run shows: a summary when it starts, a bar or lines while it works."""
+
+import math
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+from mt_trainer.config import TrainConfig
+from mt_trainer.data.prepare import PreparedData
+from mt_trainer.machine import Machine
+from mt_trainer.model import Transformer
+from mt_trainer.objectives import TranslationLoss
+from mt_trainer.training.progress import Progress
+from mt_trainer.training.run_folder import RunFolder
+
+
+def summary(
+    run: RunFolder, data: PreparedData, model: Transformer, loss: TranslationLoss, machine: Machine, progress: Progress
+) -> str:
+    """The run in a few aligned lines."""
+    config = run.config
+    sizes, tokenizer, training = config.model, config.tokenizer, config.training
+    vocabularies = f"{data.tokenizers.src.vocab_size:,} pieces"
+    if not data.tokenizers.is_joint:
+        vocabularies = f"{data.tokenizers.src.vocab_size:,} and {data.tokenizers.tgt.vocab_size:,} pieces"
+    sets = [f"{name} {len(s.src_texts):,}" for name, s in {"dev": data.dev, **data.test}.items()]
+    num_parameters = sum(p.numel() for p in model.parameters())
+    num_rows = rows_per_step(config)
+    rows = {
+        "run": f"{run.path}" + (f", resumed after step {progress.step:,}" if progress.step else ""),
+        "data": f"{config.data.src_lang}-{config.data.tgt_lang}: {data.counts.describe()}; {', '.join(sets)}",
+        "tokenizer": f"{tokenizer.algorithm}, {vocabularies}, {'joint' if data.tokenizers.is_joint else 'one a side'}",
+        "model": f"{sizes.num_encoder_layers}+{sizes.num_decoder_layers} layers, d_model {sizes.d_model}, "
+        f"ffn_dim {sizes.ffn_dim}, {sizes.num_heads} heads, {'pre' if sizes.norm_first else 'post'}-norm; "
+        f"{num_parameters:,} parameters",
+        "objective": loss.objective.formula,
+        "optimizer": f"AdamW, {_schedule(config)}",
+        "device": machine.describe(),
+        "step": f"{num_rows:,} rows of {config.data.max_length} target positions"
+        + (f", in {training.accumulation} micro-batches" if training.accumulation > 1 else ""),
+        "limits": ", ".join(_limits(config)),
+    }
+    return "\n".join(f"{name:<10} {text}" for name, text in rows.items())
+
+
+def rows_per_step(config: TrainConfig) -> int:
+    """Rows of one optimizer step, over all its micro-batches."""
+    return config.training.batch_tokens // config.data.max_length
+
+
+def _schedule(config: TrainConfig) -> str:
+    values = config.optim.schedule.model_dump()
+    name = values.pop("name")
+    return f"{name} ({', '.join(f'{key} {value:g}' for key, value in values.items())})"
+
+
+def _limits(config: TrainConfig) -> list[str]:
+    training = config.training
+    limits = {
+        "steps": training.max_steps,
+        "epochs": training.max_epochs,
+        "tokens": training.max_tokens,
+        "seconds": training.max_seconds,
+    }
+    given = [f"{value:,.0f} {unit}" for unit, value in limits.items() if value is not None]
+    return [*given, f"patience {training.patience} validations"] if training.patience else given
+
+
+def duration(seconds: float) -> str:
+    """Such as `41 min` or `3 h 05 min`."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class ProgressDisplay:
+    """One bar on a terminal; plain lines, a log point each, elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+
+    def __enter__(self) -> "ProgressDisplay":
+        if self._is_terminal:
+            layout = "{percentage:3.0f}%|{bar:24}| {elapsed} < {remaining}  {desc}"
+            self._bar = tqdm(total=1.0, bar_format=layout, leave=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def log(
+        self,
+        progress: Progress,
+        metrics: dict[str, float],
+        *,
+        tokens_per_second: float,
+        fraction: float,
+        seconds_left: float,
+    ) -> None:
+        """A log point."""
+        text = (
+            f"step {progress.step:>7,}  epoch {progress.position.epoch + 1:>3}  loss {metrics['loss']:.4f}  "
+            f"nll {metrics['nll']:.4f}  lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s"
+        )
+        if self._bar is not None:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(fraction - self._bar.n)
+        else:
+            self.say(f"{text}  eta {duration(seconds_left)}")
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        tqdm.write(line, file=sys.stderr)
+        sys.stderr.flush()

@@ -1,0 +1,75 @@
+"""Where a run stands: the counters that a resumed run needs to go on as if it had never stopped."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mt_trainer.config.training import TrainingConfig
+from mt_trainer.data.loader import Position
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counters of a run.
+
+    Attributes:
+        step: optimizer steps taken.
+        position: where the data stands.
+        num_tokens: target tokens trained on.
+        seconds: wall time in the training loop, validations included, over all resumptions.
+        best_score: the best on dev so far: BLEU, or minus the NLL.
+        best_step: the step where it was reached.
+        validations_since_best: for early stopping.
+    """
+
+    step: int = 0
+    position: Position = Position()
+    num_tokens: int = 0
+    seconds: float = 0.0
+    best_score: float | None = None
+    best_step: int | None = None
+    validations_since_best: int = 0
+
+    def after_step(self, *, position: Position, num_tokens: int, seconds: float) -> "Progress":
+        """One step further; `seconds` is the new total."""
+        return replace(
+            self, step=self.step + 1, position=position, num_tokens=self.num_tokens + num_tokens, seconds=seconds
+        )
+
+    def after_validation(self, score: float) -> "Progress":
+        """One validation further. A score that is not a number is never the best."""
+        if score == score and (self.best_score is None or score > self.best_score):
+            return replace(self, best_score=score, best_step=self.step, validations_since_best=0)
+        return replace(self, validations_since_best=self.validations_since_best + 1)
+
+    def at(self, seconds: float) -> "Progress":
+        """The same with the clock moved on."""
+        return replace(self, seconds=seconds)
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the last validation was the best."""
+        return self.best_step == self.step
+
+    def fraction_done(self, limits: TrainingConfig) -> float:
+        """How much of the nearest limit is used up: 1 when the run is over."""
+        shares = [
+            self.step / limits.max_steps if limits.max_steps else 0.0,
+            self.position.epoch / limits.max_epochs if limits.max_epochs else 0.0,
+            self.num_tokens / limits.max_tokens if limits.max_tokens else 0.0,
+            self.seconds / limits.max_seconds if limits.max_seconds else 0.0,
+        ]
+        return min(1.0, max(shares))
+
+    def is_over(self, limits: TrainingConfig) -> bool:
+        """Whether a limit is reached, or patience has run out."""
+        out_of_patience = limits.patience is not None and self.validations_since_best >= limits.patience
+        return self.fraction_done(limits) >= 1.0 or out_of_patience
+
+    def to_json(self) -> dict[str, Any]:
+        """For `state.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Progress":
+        """From `state.json`."""
+        return cls(**{**values, "position": Position(**values["position"])})

@@ -1,0 +1,41 @@
+"""SIGINT, SIGTERM and SIGUSR1 ask a run to finish its step, save and end; a second one ends it at once."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from mt_trainer.errors import ExitCode
+
+HANDLED = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGUSR1: ExitCode.TERMINATED,
+}
+
+
+class StopRequest:
+    """Whether a signal has asked the run to stop, and the status it then ends with."""
+
+    def __init__(self) -> None:
+        self.exit_code: ExitCode | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        code = HANDLED[signal.Signals(number)]
+        if self.exit_code is not None:
+            os._exit(code)
+        self.exit_code = code
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Handle the signals inside the block; the handlers before it come back after it."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request.handle) for number in HANDLED}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""The one path from a test set to its scores."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from mt_trainer.data.evaluation_sets import EvalSet
+from mt_trainer.decoding.translate import Translation, Translator
+from mt_trainer.errors import CheckpointError
+from mt_trainer.evaluation.evaluate import SetScores, as_record, evaluate_set, save_scores, scores_table
+from mt_trainer.evaluation.metrics import Metrics, Score
+
+METRICS = Metrics(tokenize="13a", lowercase=False, moses_lang=None)
+SOURCES = ["a man walks fast .", "", "two dogs run in the park"]
+REFERENCES = ["A man walks fast.", "", "Two cats run in the park."]
+
+
+class Capitaliser:
+    """Stands for a translator: first letter large, last word and stop joined."""
+
+    def translate(self, texts: Sequence[str], **_: Any) -> list[list[Translation]]:
+        return [[Translation(t.capitalize().replace(" .", "."), [], 0.0, 0.0, t.startswith("two"))] for t in texts]
+
+
+def result(**fields: Any) -> SetScores:
+    eval_set = EvalSet(name="dev", src_texts=SOURCES, tgt_texts=REFERENCES, fingerprint="f", **fields)
+    return evaluate_set(cast(Translator, Capitaliser()), METRICS, eval_set)
+
+
+def test_hypotheses_scores_and_hashes() -> None:
+    scores = result()
+    assert scores.hypotheses == ("A man walks fast.", "", "Two dogs run in the park")
+    assert scores.num_sentences == 3
+    assert scores.value("bleu") == METRICS.score(scores.hypotheses, REFERENCES)[0].value
+    assert 0 < scores.value("chrf") < 100
+    assert scores.hashes["ref"] == hashlib.sha256(b"A man walks fast.\n\nTwo cats run in the park.\n").hexdigest()
+    assert scores.hashes["hyp"] == hashlib.sha256(b"A man walks fast.\n\nTwo dogs run in the park\n").hexdigest()
+
+
+def test_what_a_reader_should_know_is_noted() -> None:
+    notes = result(train_overlap=2, notes=("byte order mark removed",)).notes
+    assert "byte order mark removed" in notes
+    assert any(note.startswith("1 source lines are longer") for note in notes)
+    assert any("2 sources also stand in the training text" in note for note in notes)
+
+
+def test_saved_files_hold_all_digits_and_the_text(tmp_path: Path) -> None:
+    scores = result()
+    about = {"checkpoint": "step_00000010", "decoding": {"beam_size": 5}}
+    path = save_scores(scores, tmp_path / "evaluation", about=about)
+    assert path == tmp_path / "evaluation" / "dev.json"
+    record = json.loads(path.read_text())
+    assert record["scores"][0] == {
+        "name": "bleu",
+        "value": scores.value("bleu"),
+        "signature": scores.scores[0].signature,
+    }
+    assert record["checkpoint"] == "step_00000010"
+    assert record["decoding"] == {"beam_size": 5}
+    assert record == as_record(scores, about=about)
+    text = (tmp_path / "evaluation" / "dev.hyp.txt").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == record["sha256"]["hyp"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["dev.hyp.txt", "dev.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match=r"error\[MT103\]"):
+        save_scores(result(), tmp_path / "file" / "evaluation", about={})
+
+
+def test_table_for_people() -> None:
+    def scores(name: str, value: float, notes: tuple[str, ...] = ()) -> SetScores:
+        each = (Score("bleu", value, "tok:13a"), Score("chrf", 50.126, "nc:6"))
+        return SetScores(name, each, ("x",) * 1200, 1200, None, {}, notes, seconds=4.0)
+
+    assert scores_table([scores("dev", 31.239), scores("test_2016", 5.0, ("look here",))]).splitlines() == [
+        "set        sentences    BLEU    chrF  sentences/s",
+        "dev            1,200   31.24   50.13        300.0",
+        "test_2016      1,200    5.00   50.13        300.0",
+        "BLEU: tok:13a",
+        "chrF: nc:6",
+        "note: test_2016: look here",
+    ]
