@@ -13,7 +13,7 @@ import torch
 from mt_trainer.config.runtime import RuntimeConfig
 from mt_trainer.errors import ConfigError, Problem
 
-REPORTED_PACKAGES = ("mt_trainer", "torch", "sentencepiece", "sacrebleu", "datasets", "numpy", "safetensors", "pydantic")
+REPORTED_PACKAGES = ("mt_trainer", "torch", "sentencepiece", "sacrebleu", "datasets", "numpy", "safetensors")
 
 
 @dataclass(frozen=True)

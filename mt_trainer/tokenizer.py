@@ -209,7 +209,7 @@ def _training_problem(message: str, vocab_size: int) -> Problem:
         return Problem("MT080", text, where=where, help=f"the largest possible size here is {largest[1]}")
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         text = f"a vocabulary of {vocab_size:,} pieces cannot hold the characters of the text"
-        advice = f"the smallest possible size here is {int(smallest[1]) + 1}, or lower tokenizer.character_coverage"
+        advice = f"the smallest possible size here is {smallest[1]}, or lower tokenizer.character_coverage"
         return Problem("MT083", text, where=where, help=advice)
     if "sentences_.empty()" in message or "all_chars_count" in message:
         return Problem("MT054", "there is no text to train a tokenizer on")
@@ -249,6 +249,8 @@ def _protobuf_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             if byte < 0x80:
                 return value
             shift += 7
+            if shift > 63:
+                raise ValueError("a number of more than 64 bits")
 
     while position < len(message):
         tag = varint()

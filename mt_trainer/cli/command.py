@@ -25,8 +25,7 @@ def run_command(command: Callable[P, None]) -> None:
 def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
     """The command, but an MtError is printed to stderr and becomes the exit status; no traceback.
 
-    Below the problems stands `note: nothing was written`, unless the error carries notes of its own
-    (`error.add_note`), which code must add once it has written anything.
+    What a command adds with `error.add_note`, such as how far it came, stands below the problems.
     """
 
     @wraps(command)
@@ -34,7 +33,7 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except MtError as error:
-            notes = getattr(error, "__notes__", ["nothing was written"])
+            notes = getattr(error, "__notes__", [])
             print("\n".join([error.render(), *(f"note: {note}" for note in notes)]), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:

@@ -1,6 +1,5 @@
 """mt-train: a config in, a trained and scored model out."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,21 +21,23 @@ def train(
     if print_config:
         typer.echo(to_yaml(resolved), nl=False)
         return
+    from mt_trainer.cli.finished_run import run_folder_of
+
+    run_folder = run_folder_of(resolved, config)
     if dry_run:
         from mt_trainer.training.dry_run import dry_run as try_out
 
-        typer.echo(try_out(resolved))
+        typer.echo(try_out(resolved, run_folder))
         return
 
-    from mt_trainer.cli.finished_run import run_folder_of
-    from mt_trainer.evaluation.evaluate import samples_text, scores_table
+    from mt_trainer.evaluation.evaluate import scores_table
+    from mt_trainer.training.display import samples_text
     from mt_trainer.training.train import train as run_training
 
-    run_folder = run_folder_of(resolved, config)
     outcome = run_training(resolved, run_folder, announce=lambda line: typer.echo(line, err=True))
     if outcome.scores:
         typer.echo(f"\n{scores_table(outcome.scores)}")
-        typer.echo(samples_text(outcome.samples))
+        typer.echo(f"\n{samples_text(outcome.samples)}")
         typer.echo(f"\nrun folder: {run_folder}")
     raise typer.Exit(outcome.exit_code)
 

@@ -38,7 +38,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         mended: TrainConfig | None = config
     except ValidationError as error:
         errors = error.errors()
-        findings.extend(explain(errors, layers.tree))
+        has_all_files = not any(finding.code == "MT027" for finding in findings)
+        found = explain(errors, layers.tree)
+        findings.extend(each for each in found if has_all_files or each.code != "MT022")
         refused = [spot_at(layers.tree, each["loc"]).key for each in errors]
         mended = _mended(layers.tree, errors)
     for check, contradiction in contradictions(mended, refused) if mended else []:

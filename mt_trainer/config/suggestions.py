@@ -64,6 +64,17 @@ OTHER_NAMES: dict[str, str] = {
 }
 """What fairseq, Joey NMT, OpenNMT, Sockeye, Marian and Hugging Face call a setting -> what it is called here."""
 
+OTHER_CHOICES: dict[str, str] = {
+    **dict.fromkeys(["gpu", "cuda:0", "mps"], "cuda"),
+    **dict.fromkeys(["float32", "32", "full"], "fp32"),
+    **dict.fromkeys(["bfloat16", "fp16", "float16", "16", "mixed", "half"], "bf16"),
+    **dict.fromkeys(["ppl", "perplexity", "loss"], "nll"),
+    **dict.fromkeys(["ce", "xent", "nll_loss", "crossentropy"], "cross_entropy"),
+    **dict.fromkeys(["label_smoothed_cross_entropy", "smoothing"], "label_smoothing"),
+    **dict.fromkeys(["sample", "random"], "sampling"),
+}
+"""What other toolkits call a choice -> what it is called here."""
+
 
 def edit_distance(a: str, b: str) -> int:
     """Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment)."""
@@ -127,7 +138,8 @@ def suggest_key(
 def suggest_choice(word: str, choices: Iterable[str]) -> str:
     """The help line for a value that is not among the choices."""
     choices = list(choices)
-    close = nearest(word, choices) or [choice for choice in choices if choice.endswith(f"_{word}")]
+    known = [choice for choice in choices if OTHER_CHOICES.get(word.lower()) == choice]
+    close = known or nearest(word, choices) or [choice for choice in choices if choice.endswith(f"_{word}")]
     listed = ", ".join(f"`{choice}`" for choice in choices)
     return f"the closest is `{close[0]}`; allowed: {listed}" if close else f"allowed: {listed}"
 

@@ -197,8 +197,12 @@ class _Reader:
                 message, advice = "a tab cannot be used for indentation", "indent with spaces"
             elif "mapping values" in message:
                 message, advice = "a second `: ` in one line", "put a value that contains `: ` in quotes"
-        except (ValueError, OverflowError, IndexError) as error:
-            mark, message, advice = self.loader.get_mark(), str(error), "check the escapes and numbers here"
+        except (ValueError, OverflowError, IndexError):
+            mark, message, advice = (
+                self.loader.get_mark(),
+                "a character number that does not exist",
+                "check the escapes",
+            )
         findings = [
             *self.findings,
             Finding("MT020", self._place(mark.line, mark.column, 1), printable(message), advice),

@@ -16,7 +16,9 @@ Row = list[int]
 """Indexes of the pairs in one row, in order."""
 
 
-def pack_rows(indexes: Sequence[int], src_lengths: Sequence[int], tgt_lengths: Sequence[int], row_length: int) -> list[Row]:
+def pack_rows(
+    indexes: Sequence[int], src_lengths: Sequence[int], tgt_lengths: Sequence[int], row_length: int
+) -> list[Row]:
     """Put pairs into rows so that each side of a row holds at most row_length tokens.
 
     Best-fit decreasing: the longest pair first, each into the fullest row that has room for its longer side. Pairs of

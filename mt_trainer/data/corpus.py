@@ -105,7 +105,7 @@ class Corpus:
                 ends = offsets[side][[0, -1]].tolist()
                 if len(offsets[side]) != self.num_pairs + 1 or ends != [0, len(self._arrays[f"{side}_tokens"])]:
                     raise ValueError(f"{side}_offsets do not fit")
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             advice = f"delete the folder, it will be built again: rm -r {folder}"
             problem = Problem("MT057", f"the cached corpus is damaged: {error}", where=str(folder), help=advice)
             raise DataError(problem) from error

@@ -59,12 +59,13 @@ class HuggingFaceTable:
         digest = hashlib.sha256(repr((self.config, self.split, self.languages, self.asked_columns)).encode())
         if self.is_local:
             root = Path(self.path)
-            files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+            found = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+            files = [(str(file.relative_to(root)), file) for file in found]
         else:
-            files = [Path(entry["filename"]) for entry in self._load().cache_files]
-        for file in files:
+            files = [("", Path(entry["filename"])) for entry in self._load().cache_files]
+        for name, file in files:
             with file.open("rb") as stream:
-                digest.update(file.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
+                digest.update(name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
     def notes(self) -> list[str]:
@@ -116,10 +117,10 @@ class HuggingFaceTable:
         root = Path(self.path)
         suffixes = {file.suffix for file in ([root] if root.is_file() else root.rglob("*"))}
         options: dict[str, Any] = {}
-        if ".csv" in suffixes:
-            # Without converters pandas takes the texts "NA", "null" and "7" for a missing value and a number.
-            options["converters"] = dict.fromkeys([*self.asked_columns, *self.languages], str)
-            options["converters"].pop(None, None)
+        if suffixes & FORMATS.keys() == {".csv"}:
+            # Otherwise pandas takes the texts "NA" and "null" for missing values, and "7.50" for a number.
+            columns = [column for column in (*self.asked_columns, *self.languages) if column is not None]
+            options = {"keep_default_na": False, "converters": dict.fromkeys(columns, str)}
         if root.is_file():
             files = {self.split: str(root)}
             return datasets.load_dataset(

@@ -4,8 +4,9 @@ R rows of a batch, L row_length.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,17 +36,15 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(
-            *(
-                tensor.to(device, non_blocking=True)
-                for tensor in (self.src_tokens, self.src_segments, self.tgt_inputs, self.tgt_labels, self.tgt_segments)
-            ),
-            self.num_tokens,
-            self.num_pairs,
-        )
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
-def collate(corpus: "Corpus | PairList", rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int) -> Batch:
+def collate(
+    corpus: "Corpus | PairList", rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int
+) -> Batch:
     """The tensors of a batch."""
     shape = (len(rows), row_length)
     src_tokens, tgt_inputs, tgt_labels = (np.full(shape, pad_id, dtype=np.int64) for _ in range(3))
@@ -62,7 +61,11 @@ def collate(corpus: "Corpus | PairList", rows: list[Row], *, row_length: int, pa
             src_segments[r, src_start - len(src) - 1 : src_start] = segment
             tgt_segments[r, tgt_start - len(tgt) - 1 : tgt_start] = segment
     return Batch(
-        *(torch.from_numpy(a) for a in (src_tokens, src_segments, tgt_inputs, tgt_labels, tgt_segments)),
+        src_tokens=torch.from_numpy(src_tokens),
+        src_segments=torch.from_numpy(src_segments),
+        tgt_inputs=torch.from_numpy(tgt_inputs),
+        tgt_labels=torch.from_numpy(tgt_labels),
+        tgt_segments=torch.from_numpy(tgt_segments),
         num_tokens=int((tgt_segments != 0).sum()),
         num_pairs=sum(map(len, rows)),
     )
@@ -94,7 +97,7 @@ class Loader:
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: "Corpus | PairList",
         *,
         row_length: int,
         rows_per_step: int,

@@ -1,6 +1,7 @@
 """The encoder-decoder Transformer (Vaswani et al., 2017), pre- or post-norm, over packed rows.
 
-B rows, S source positions, T target positions, D d_model, H heads, K head_dim, V vocabulary, W beam_size, M longest output.
+B rows, S source positions, T target positions, D d_model, H heads, K head_dim, V vocabulary, W beam_size,
+M longest output.
 A *segment* is one sentence inside a row: 1, 2, ... in order, 0 for padding. A row may hold one sentence or many.
 """
 

@@ -1,9 +1,9 @@
 """Objectives: what is minimised, each a small function of per-token logit statistics."""
 
 from mt_trainer.objectives.build import build_objective
+from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, logit_statistics
 from mt_trainer.objectives.objective import Objective
-from mt_trainer.objectives.output_projection import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.translation_loss import LossSums, TranslationLoss
 from mt_trainer.objectives.tutorial import LabelSmoothingCrossEntropy, LabelSmoothingLoss
 

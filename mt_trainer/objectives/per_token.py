@@ -67,7 +67,7 @@ def smoothing_epsilon(convention: SmoothingConvention, *, epsilon: float, vocab_
 
     | convention | the mass epsilon goes to | used by |
     |---|---|---|
-    | `torch` | all V pieces, the label included | torch, Sockeye, Marian, OpenNMT-py since 3.0.3, fairseq before Feb 2021 |
+    | `torch` | all V pieces, the label too | torch, Sockeye, Marian, OpenNMT-py since 3.0.3, fairseq before Feb 2021 |
     | `fairseq` | the V - 1 others | fairseq since 791ab7c2, tensor2tensor, THUMT |
     | `no_pad` | the V - 2 others that are not padding | JoeyNMT, OpenNMT-py up to 3.0.2 |
     """

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mt_trainer.objectives.linear import linear_objective
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, logit_statistics
 from mt_trainer.objectives.objective import Objective
-from mt_trainer.objectives.output_projection import linear_objective
 from mt_trainer.objectives.per_token import label_smoothing, smoothing_prior
 
 TUTORIAL_SMOOTHING = 0.1
@@ -23,7 +23,7 @@ class LossSums(NamedTuple):
     Attributes:
         loss: the objective, in nats; the only one that carries a graph.
         nll: -log p of the labels, in nats, whatever the objective.
-        num_correct: tokens whose label has the largest logit. A tie counts, except with diagnostics, where the first wins.
+        num_correct: tokens whose label has the largest logit; a tie counts, but with diagnostics the first piece wins.
         num_tokens: tokens that are not padding.
         entropy: entropy of the model's distribution, in nats; only with diagnostics.
         confidence: the largest probability; only with diagnostics.
@@ -88,7 +88,7 @@ class TranslationLoss(nn.Module):
             output_weight: [V, D].
             labels: [N] int64; padding counts nothing.
             with_diagnostics: entropy and confidence too, and accuracy by the exact argmax; for evaluation.
-            matmul_dtype: precision of the matrix products, by default that of `hidden`; statistics are float32 at least.
+            matmul_dtype: precision of the matrix products, by default that of `hidden`; statistics are float32.
             chunk_rows: tokens whose logits are held at once, by default what suits the device.
         """
         mask = labels != self.pad_id

@@ -1,10 +1,10 @@
 """Checkpoints: one folder each, verified by content, published by a rename. No pickle anywhere.
 
-    step_00012000/
-    ├── model.safetensors       the weights to translate with (the moving average where there is one)
-    ├── optimizer.safetensors   AdamW's moments, and the raw weights where model.safetensors is an average
-    ├── state.json              step, position in the data, scores, counters
-    └── MANIFEST.json           SHA-256 and size of each file, written last
+step_00012000/
+├── model.safetensors       the weights to translate with (the moving average where there is one)
+├── optimizer.safetensors   AdamW's moments, and the raw weights where model.safetensors is an average
+├── state.json              step, position in the data, scores, counters
+└── MANIFEST.json           SHA-256 and size of each file, written last
 """
 
 import hashlib

@@ -2,11 +2,14 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from types import TracebackType
+from typing import NamedTuple, NoReturn
 
 from tqdm import tqdm
 
 from mt_trainer.config import TrainConfig
+from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.machine import Machine
 from mt_trainer.model import Transformer
@@ -77,12 +80,31 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+class Sample(NamedTuple):
+    """A sentence and what became of it."""
+
+    src: str
+    tgt: str
+    hypothesis: str
+
+
+def spread_samples(eval_set: EvalSet, hypotheses: Sequence[str], *, number: int) -> tuple[Sample, ...]:
+    """`number` sentences at equal distances, with reference and translation."""
+    places = [len(hypotheses) * i // number for i in range(number)]
+    return tuple(Sample(eval_set.src_texts[i], eval_set.tgt_texts[i], hypotheses[i]) for i in places)
+
+
+def samples_text(samples: Sequence[Sample]) -> str:
+    """Sample translations, three lines each."""
+    return "\n".join(f"source       {s.src}\nreference    {s.tgt}\ntranslation  {s.hypothesis}\n" for s in samples)
+
+
 class ProgressDisplay:
     """One bar on a terminal; plain lines, a log point each, elsewhere."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> "ProgressDisplay":
         if self._is_terminal:

@@ -67,7 +67,7 @@ class Records:
 
         self._metrics = _open_at(folder / "metrics.jsonl", metrics_bytes)
         self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
         """One object in each file; `part` is `train` or `dev`."""
@@ -75,7 +75,7 @@ class Records:
         self._timing.write(json.dumps({"step": step, "part": part, **timing}) + "\n")
         for name, value in {**metrics, **timing}.items():
             if isinstance(value, int | float):
-                self._tensorboard.add_scalar(f"{part}/{name}", value, step)  # type: ignore[no-untyped-call]
+                self._tensorboard.add_scalar(f"{part}/{name}", value, step)
 
     def metrics_bytes(self) -> int:
         """Length of metrics.jsonl now, for a checkpoint."""
@@ -86,7 +86,7 @@ class Records:
         """Flush and close all files."""
         self._metrics.close()
         self._timing.close()
-        self._tensorboard.close()  # type: ignore[no-untyped-call]
+        self._tensorboard.close()
 
 
 def _open_at(path: Path, length: int) -> TextIO:

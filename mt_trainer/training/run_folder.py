@@ -1,14 +1,14 @@
 """The run folder: part of the interface.
 
-    config.yaml          the resolved config, every default written out
-    environment.json     versions, device, threads, command line; one object a start
-    tokenizer.model      or tokenizer.src.model and tokenizer.tgt.model
-    metrics.jsonl        one object a log point, reproducible
-    timing.jsonl         the same points: rates and seconds
-    tensorboard/
-    translations/        dev translations of each validation
-    evaluation/          scores and translations of the best checkpoint
-    checkpoints/
+config.yaml          the resolved config, every default written out
+environment.json     versions, device, threads, command line; one object a start
+tokenizer.model      or tokenizer.src.model and tokenizer.tgt.model
+metrics.jsonl        one object a log point, reproducible
+timing.jsonl         the same points: rates and seconds
+tensorboard/
+translations/        dev translations of each validation
+evaluation/          scores and translations of the best checkpoint
+checkpoints/
 """
 
 import json

@@ -28,7 +28,7 @@ from mt_trainer.optim import (
 )
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
-from mt_trainer.training.display import ProgressDisplay, duration, rows_per_step, summary
+from mt_trainer.training.display import ProgressDisplay, Sample, duration, rows_per_step, spread_samples, summary
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
 from mt_trainer.training.retention import average_newest, prune
@@ -45,11 +45,13 @@ class Outcome:
         exit_code: DONE, or that of the signal that stopped it.
         checkpoint: the one that the scores are of; None when a signal stopped the run.
         scores: of dev and of every test set, in that order; empty when a signal stopped the run.
+        samples: translations of the last of these sets, evenly spread.
     """
 
     exit_code: ExitCode
     checkpoint: str | None
-    scores: tuple[SetScores, ...]
+    scores: tuple[SetScores, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], None]) -> Outcome:
@@ -73,9 +75,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
     loss = TranslationLoss(**vocabulary, objective=build_objective(config.objective, **vocabulary))
     teacher_forcing = TeacherForcing(model, loss, machine.dtype).to(machine.device)
     optimizer = build_optimizer(config.optim, model)
-    schedule = build_schedule(
-        config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps
-    )
+    schedule = build_schedule(config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps)
     decay = config.training.ema_decay
     ema = ExponentialMovingAverage(model, decay) if decay else None
     translator = build_translator(
@@ -169,7 +169,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             if validated_step != progress.step and progress.step:
                 _save(run, progress, window, model, optimizer, ema, data, records, dev=None)
             display.say(f"stopped by a signal after step {progress.step:,}; the same command goes on from there")
-            return Outcome(stop.exit_code, None, ())
+            return Outcome(stop.exit_code, None)
 
     announce(f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}")
     if limits.average_checkpoints:
@@ -191,13 +191,15 @@ def evaluate_run(
     )
     metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
     about = {"checkpoint": best.checkpoint_name, "decoding": config.decoding.model_dump(mode="json")}
-    scores = []
+    scores: list[SetScores] = []
+    samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
         result = evaluate_set(translator, metrics, eval_set, progress=eval_set.name)
         save_scores(result, run_folder / "evaluation", about=about)
         scores.append(result)
+        samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)
     announce(f"scored {best.checkpoint_name}, the best on dev by {config.training.select_by}")
-    return Outcome(ExitCode.DONE, best.checkpoint_name, tuple(scores))
+    return Outcome(ExitCode.DONE, best.checkpoint_name, tuple(scores), samples)
 
 
 def _restore(
@@ -269,7 +271,8 @@ def _add_average(
     state = {"step": int(names[-1].rpartition("_")[2]), "averaged": names, "dev": dev}
     state["tokenizer"] = data.tokenizers.content_hash
     save_checkpoint(run.checkpoints, "average", model=weights, optimizer={}, state=state)
-    announce(f"average of {len(names)} checkpoints: nll {dev['nll']:.4f}  BLEU {dev['bleu']:.2f}  chrF {dev['chrf']:.2f}")
+    scores = f"nll {dev['nll']:.4f}  BLEU {dev['bleu']:.2f}  chrF {dev['chrf']:.2f}"
+    announce(f"dev  average of {len(names)} checkpoints: {scores}")
 
 
 def _dev_metrics(validation: Validation) -> dict[str, float]:

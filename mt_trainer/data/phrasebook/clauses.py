@@ -28,7 +28,8 @@ _GERMAN_MODALS = {
 
 class GermanVerbGroup(NamedTuple):
     """The verb forms of a clause: ``finite`` and what closes the ``bracket``; ``last`` is both at the end of a
-    subordinate clause, where a prefix joins its verb again ("anruft") and an auxiliary follows ("gelesen hat")."""
+    subordinate clause, where a prefix joins its verb again ("anruft") and an auxiliary follows ("gelesen hat").
+    """
 
     finite: str
     bracket: str
@@ -166,3 +167,12 @@ class Clause:
     def verb_last(self) -> str:
         """Subject, middle field, bracket and finite verb: subordinate clauses."""
         return join(self.german_subject, self._middle(), self.german_verb.last)
+
+
+class Draft(NamedTuple):
+    """A sentence before its capital letter and with its final mark apart."""
+
+    english: str
+    german: str
+    mark: str
+    tags: list[P]

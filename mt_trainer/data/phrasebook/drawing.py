@@ -6,10 +6,8 @@ from mt_trainer.data.phrasebook import times
 from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, join, mode_tags
 from mt_trainer.data.phrasebook.determiners import Takes
 from mt_trainer.data.phrasebook.dice import Dice
-from mt_trainer.data.phrasebook.german import ER, ICH, prepositional
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import (
-    PRONOUNS,
     Phrase,
     draw_object_person,
     draw_phrase,

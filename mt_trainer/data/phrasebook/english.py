@@ -56,7 +56,8 @@ class EnglishVerb:
 @dataclass(frozen=True, slots=True)
 class EnglishVerbGroup:
     """The verb forms of a clause: ``whole`` in an affirmative statement ("reads"), and ``auxiliary`` with ``rest``
-    ("does", "read") where questions and negation separate the two."""
+    ("does", "read") where questions and negation separate the two.
+    """
 
     whole: str
     auxiliary: str

@@ -83,7 +83,6 @@ def test_a_missing_file(invoke: Invoke, tmp_path: Path) -> None:
     code, out, err = invoke("--input", str(tmp_path / "absent"), "--output", str(tmp_path / "out"))
     assert (code, out) == (2, b"")
     assert "error[MT050]" in err
-    assert err.endswith("note: nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +94,7 @@ def test_invalid_utf8_names_line_and_byte_and_leaves_no_file(invoke: Invoke, tmp
     assert f"{source}:2:2" in err
     assert f"{source}:4:1" in err
     assert not target.exists()
-    assert invoke(text=b"x\n\xff\n")[0] == 4
+    assert invoke(text=b"x\n\xff\n")[:2] == (4, b"")
 
 
 def test_a_folder_that_does_not_exist(invoke: Invoke, tmp_path: Path) -> None:

@@ -153,6 +153,28 @@ def test_stopping_early_does_not_change_the_best(alpha: float) -> None:
     assert all(len(e) == 1 for e in eager)
 
 
+def test_the_bound_is_that_of_the_longest_output() -> None:
+    """Ending at once has probability 0.5, going on 0.4, and then all six further tokens are certain.
+
+    With exponent 2: log 0.5 / 1 = -0.69 for length 1, log 0.4 / (13/6)^2 = -0.195 for length 8. When the short one has
+    ended, the long one, at length 1, still has the score -0.92.
+    """
+    probabilities = torch.full((11, 11), 1e-12)
+    probabilities[BOS, [EOS, 4]] = torch.tensor([0.5, 0.4])
+    probabilities[range(4, 10), range(5, 11)] = 1.0
+    probabilities[10, EOS] = 1.0
+    [[best]] = beam_search(
+        Chain(probabilities.log()[None], 3, disturbance=0.0),
+        **SPECIAL,
+        max_lengths=torch.tensor([8]),
+        beam_size=3,
+        length_penalty=2.0,
+        n_best=1,
+    )
+    assert best.tokens == [4, 5, 6, 7, 8, 9, 10]
+    assert best.score == pytest.approx(math.log(0.4 / 0.9) / (13 / 6) ** 2, abs=1e-5)
+
+
 def test_the_bound_saves_steps() -> None:
     tables = random_tables(1, 8, seed=0)
     tables[..., EOS] += 8.0  # ending at once is nearly certain
@@ -257,12 +279,12 @@ def test_sampling_frequencies(temperature: float, expected: list[float]) -> None
 
 
 def test_samples_depend_on_seed_and_sentence_alone() -> None:
-    tables = random_tables(12, 9, seed=7)
+    tables = random_tables(12, 9, seed=7, eos_bonus=-3.0)
     lengths = [3 + i % 6 for i in range(12)]
     together = draw(tables, lengths, num_samples=2)
     assert together == draw(tables, lengths, num_samples=2)
     assert together != draw(tables, lengths, num_samples=2, seed=2)
-    for i in (0, 5, 11):
+    for i in range(12):
         [alone] = draw(tables[i : i + 1], lengths[i : i + 1], num_samples=1, sentence_ids=[i])
         assert alone[0].tokens == together[i][0].tokens
     assert any(first.tokens != second.tokens for first, second in together)

@@ -1,0 +1,126 @@
+"""mt-eval around a stand-in for the trained run: which sets, where results go, what is printed."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mt_trainer.cli import finished_run
+from mt_trainer.cli.command import showing_problems
+from mt_trainer.cli.eval import evaluate
+from mt_trainer.decoding.translate import Translation
+from mt_trainer.evaluation.metrics import bleu
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+GERMAN = ["Ein Mann läuft schnell.", "Zwei Hunde spielen im Park."]
+ENGLISH = ["A man walks fast.", "Two dogs play in the park."]
+
+
+class Parrot:
+    """Stands for a translator of the English lines, one word of which it gets wrong."""
+
+    def translate(self, texts: Sequence[str], **_: Any) -> list[list[Translation]]:
+        known = dict(zip(ENGLISH, ["Ein Mann läuft schnell.", "Zwei Hunde spielen im Haus."], strict=True))
+        return [[Translation(known[text], [], 0.0, 0.0, False)] for text in texts]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
+    def open_run(folder: Path, config: Any, *, checkpoint: str) -> Any:
+        return SimpleNamespace(translator=Parrot(), checkpoint="step_00000020" if checkpoint == "best" else checkpoint)
+
+    monkeypatch.setattr(finished_run, "open_run", open_run)
+    monkeypatch.chdir(tmp_path)
+    Path("test.en").write_text("".join(f"{line}\n" for line in ENGLISH), encoding="utf-8")
+    Path("test.de").write_text("".join(f"{line}\n" for line in GERMAN), encoding="utf-8")
+    Path("runs/mine").mkdir(parents=True)
+    source = "{format: text, src: test.en, tgt: test.de}"
+    Path("runs/mine/config.yaml").write_text(
+        f"data: {{src_lang: en, tgt_lang: de, train: [{source}], dev: {source}, test: {{flickr: {source}}}}}\n"
+    )
+    Path("mine.yaml").write_text(Path("runs/mine/config.yaml").read_text())
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(showing_problems(evaluate))
+
+    def run(*options: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, list(options))
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+def expected_bleu() -> float:
+    hypotheses = [row[0].text for row in Parrot().translate(ENGLISH)]
+    return bleu(hypotheses, GERMAN, tokenize="13a", lowercase=False).value
+
+
+@pytest.mark.parametrize("options", [("--run", "runs/mine"), ("--config", "mine.yaml")])
+def test_all_sets_of_a_run_or_config(invoke: Invoke, options: tuple[str, ...]) -> None:
+    code, out, _ = invoke(*options)
+    assert code == 0
+    assert "runs/mine, checkpoint step_00000020" in out
+    assert f"{expected_bleu():.2f}" in out
+    for name in ("dev", "flickr"):
+        record = json.loads(Path(f"runs/mine/evaluation/{name}.json").read_text())
+        assert record["checkpoint"] == "step_00000020"
+        assert record["scores"][0]["value"] == expected_bleu()
+        assert record["decoding"]["beam_size"] == 5
+        text = Path(f"runs/mine/evaluation/{name}.hyp.txt").read_text(encoding="utf-8")
+        assert text == "Ein Mann läuft schnell.\nZwei Hunde spielen im Haus.\n"
+
+
+def test_json_for_programs(invoke: Invoke) -> None:
+    code, out, _ = invoke("--run", "runs/mine", "--only", "flickr", "--json")
+    [record] = json.loads(out)
+    assert (code, record["set"], record["num_sentences"]) == (0, "flickr", 2)
+    assert record["scores"][0]["value"] == expected_bleu()
+    assert not Path("runs/mine/evaluation/dev.json").exists()
+
+
+def test_files_and_settings(invoke: Invoke) -> None:
+    options = ("--src", "test.en", "--ref", "test.de", "--set", "evaluation.lowercase=true", "--output", "out")
+    code, out, _ = invoke("--run", "runs/mine", *options)
+    assert code == 0
+    assert "case:lc" in out
+    assert Path("out/test.json").exists()
+
+
+def test_another_checkpoint_has_a_folder_of_its_own(invoke: Invoke) -> None:
+    assert invoke("--run", "runs/mine", "--checkpoint", "step_00000010")[0] == 0
+    assert Path("runs/mine/evaluation/step_00000010/dev.json").exists()
+    assert not Path("runs/mine/evaluation/dev.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "error[MT005]: give either --run or --config"),
+        (("--run", "runs/mine", "--config", "mine.yaml"), "error[MT005]: give either --run or --config"),
+        (("--run", "runs/mine", "--src", "test.en"), "error[MT005]: --src and --ref belong together"),
+        (("--run", "runs/mine", "--only", "flicker"), "error[MT005]: no set is called `flicker`"),
+        (("--run", "runs/mine", "--set", "model.d_model=8"), "error[MT005]: the run is already trained"),
+        (("--run", "runs/mine", "--set", "data.train=x"), "error[MT005]: the run is already trained"),
+        (("--run", "runs/other"), "error[MT104]"),
+        (("--run", "runs/mine", "--set", "decoding.beam=3"), "error[MT021]"),
+        (("--run", "runs/mine", "--src", "absent", "--ref", "test.de"), "error[MT050]"),
+    ],
+)
+def test_faults_of_the_user(invoke: Invoke, options: tuple[str, ...], message: str) -> None:
+    code, out, err = invoke(*options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not Path("runs/mine/evaluation").exists()
+
+
+def test_data_that_has_moved_can_be_named(invoke: Invoke) -> None:
+    Path("moved.en").write_bytes(Path("test.en").read_bytes())
+    Path("test.en").unlink()
+    options = ("--only", "dev", "--set", "data.dev.src=moved.en")
+    assert invoke("--run", "runs/mine", *options)[0] == 0

@@ -1,0 +1,61 @@
+"""What may change on resuming: every key is classified."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mt_trainer.config import TrainConfig
+from mt_trainer.config.resume import RESUMPTION, SCHEDULES_TO_AN_END, refused_on_resume, resumption_of
+from mt_trainer.config.settings import groups
+
+Load = Callable[..., TrainConfig]
+
+
+def test_every_key_is_classified() -> None:
+    keys = [group.key(setting) for group in groups() if group.path for setting in group.settings]
+    unclassified = [key for key in keys if not any(f"{key}.".startswith(f"{each}.") for each in RESUMPTION)]
+    assert unclassified == []
+
+
+def test_only_keys_that_exist_are_classified() -> None:
+    keys = {group.key(setting) for group in groups() for setting in group.settings}
+    assert set(RESUMPTION) <= keys
+
+
+def test_a_new_key_is_not_classified_by_chance() -> None:
+    with pytest.raises(KeyError):
+        resumption_of("training.new_setting")
+    with pytest.raises(KeyError):
+        resumption_of("new_section.key")
+
+
+@pytest.mark.parametrize(
+    ("override", "is_refused"),
+    [
+        ("training.max_steps=5000", False),
+        ("training.max_seconds=60", False),
+        ("training.keep_checkpoints=9", False),
+        ("training.patience=9", False),
+        ("runtime.cache_folder=elsewhere", False),
+        ("data.test={x: {format: tsv, path: a.tsv}}", False),
+        ("evaluation.num_samples=9", False),
+        ("data.train.src=other.en", True),
+        ("objective.epsilon=0.2", True),
+        ("objective.name=tailr", True),
+        ("optim.schedule.peak_lr=1", True),
+        ("decoding.beam_size=4", True),
+        ("evaluation.tokenize=intl", True),
+        ("runtime.threads=3", True),
+        ("runtime.seed=2", True),
+    ],
+)
+def test_changes_are_refused_or_not(load: Load, override: str, is_refused: bool) -> None:
+    changes = refused_on_resume(load(), load("", override))
+    assert bool(changes) == is_refused
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES_TO_AN_END)
+def test_max_steps_is_fixed_where_the_rate_depends_on_it(load: Load, schedule: str) -> None:
+    override = f"optim.schedule.name={schedule}"
+    changes = refused_on_resume(load("", override), load("", override, "training.max_steps=50000"))
+    assert changes == [("training.max_steps", 100000, 50000)]
