@@ -156,8 +156,11 @@ class _Reader:
         else:
             value = scalar_of(event.value)
         if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-            self._refuse(event, "half of a surrogate pair is not a character", "write the character itself")
-            value = None
+            try:  # JSON writes characters beyond U+FFFF as a pair of escapes
+                value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+            except UnicodeDecodeError:
+                self._refuse(event, "half of a surrogate pair is not a character", "write the character itself")
+                value = None
         return value
 
     def _mapping(self, depth: int) -> dict[str, Node]:

@@ -221,11 +221,11 @@ def beam_search(
     that end are set aside: an ending hypothesis counts as finished if it is among the beam_size most probable
     candidates of the step, ended or not. The search of a sentence stops
 
-    * when beam_size hypotheses have finished (so beam_size 1 is greedy search, and a loose bound cannot drag the
-      search on: with a length penalty the best live score is bounded by its log-probability over the penalty at
-      the sentence's longest length, which a finished hypothesis rarely beats before all live ones are hopeless),
-    * before that, when no live one can reach the n_best best finished ones even under that bound, which cannot change
-      the result (log-probabilities only fall, the penalty only grows),
+    * when no live one can reach the n_best best finished ones: log-probabilities only fall, so a live one's score is
+      bounded by its log-probability over the penalty of the sentence's longest output. This loses nothing;
+    * when beam_size hypotheses have finished and the best of them is ahead of the best live one, by their scores now.
+      This may lose a longer one that would have won later, but the bound alone would drag most searches to the
+      longest length; and with beam_size 1 it is exactly greedy search;
     * at the sentence's longest length, where all live ones are ended.
 
     Args:
@@ -270,7 +270,8 @@ def beam_search(
         places[sentences] = torch.cat([places[sentences], here], dim=1).gather(1, order)
 
         is_unbeatable = pool[:, n_best - 1] >= live[:, 0] / penalties[max_lengths[sentences] - 1]
-        is_done = is_last | is_unbeatable | (pool[:, -1] > -torch.inf)  # [B']
+        is_ahead = (pool[:, -1] > -torch.inf) & (pool[:, 0] >= live[:, 0] / penalties[t])
+        is_done = is_last | is_unbeatable | is_ahead  # [B']
         num_done = int(is_done.sum())
         if num_done == len(sentences):
             break

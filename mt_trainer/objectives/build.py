@@ -5,15 +5,8 @@ from typing import assert_never
 
 from mt_trainer.config.objective import CrossEntropyConfig, LabelSmoothingConfig, ObjectiveConfig, TaiLrConfig
 from mt_trainer.objectives.logit_statistics import Statistic
-from mt_trainer.objectives.objective import Objective, TokenWeight
-from mt_trainer.objectives.per_token import (
-    cross_entropy,
-    label_smoothing,
-    smoothing_epsilon,
-    smoothing_prior,
-    tailr,
-    tailr_weight,
-)
+from mt_trainer.objectives.objective import Objective, TokenWeight, label_smoothing_objective
+from mt_trainer.objectives.per_token import cross_entropy, smoothing_prior, tailr, tailr_weight
 
 
 def build_objective(config: ObjectiveConfig, *, vocab_size: int, pad_id: int) -> Objective:
@@ -22,15 +15,8 @@ def build_objective(config: ObjectiveConfig, *, vocab_size: int, pad_id: int) ->
         case CrossEntropyConfig():
             return Objective(cross_entropy, frozenset(), prior=None, formula="cross-entropy: nll", weight=None)
         case LabelSmoothingConfig():
-            epsilon = smoothing_epsilon(config.convention, epsilon=config.epsilon, vocab_size=vocab_size)
-            over = "mean_{v != pad}" if config.convention == "no_pad" else "mean_v"
-            return Objective(
-                partial(label_smoothing, epsilon=epsilon),
-                frozenset({Statistic.PRIOR_LOGIT}),
-                prior=smoothing_prior(config.convention, vocab_size=vocab_size, pad_id=pad_id),
-                formula=f"label smoothing: (1 - {epsilon:.6g}) nll + {epsilon:.6g} {over}(-log p_v)"
-                f"  [{config.convention} convention, epsilon {config.epsilon:g}]",
-                weight=None,
+            return label_smoothing_objective(
+                config.convention, epsilon=config.epsilon, vocab_size=vocab_size, pad_id=pad_id
             )
         case TaiLrConfig():
             gamma, min_weight, epsilon = config.gamma, config.min_weight, config.epsilon

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mt_trainer.objectives.logit_statistics import Statistic, required_prior, statistics_dtype
 
-CPU_CHUNK_BYTES = 8 * 2**20
+CPU_CHUNK_BYTES = 16 * 2**20
 GPU_CHUNK_BYTES = 2 * 2**30
 CPU_BLOCK_BYTES = 2**20
 
@@ -38,12 +38,20 @@ class Setup:
         always = [Statistic.LOGSUMEXP, Statistic.TARGET_LOGIT, Statistic.MAX_LOGIT]
         return always + sorted(self.needs.difference(always))
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether no gradient reads a matrix [n, V] again: elementwise work then goes by blocks that stay in cache."""
+        return not self.needs & {Statistic.SUM_SQ_PROB, Statistic.ENTROPY}
+
     def rows_of_chunk(self, vocab_size: int, device: torch.device) -> int:
-        """Tokens of a chunk: by default as many as fill a buffer that suits the device."""
+        """Tokens of a chunk: by default as many as fill buffers that suit the device."""
         if self.chunk_rows is not None:
             return self.chunk_rows
         num_bytes = CPU_CHUNK_BYTES if device.type == "cpu" else GPU_CHUNK_BYTES
-        return max(32, num_bytes // (self.matmul_dtype.itemsize * vocab_size) // 32 * 32)
+        row_bytes = self.matmul_dtype.itemsize * vocab_size
+        if not self.is_blocked:
+            row_bytes += 2 * statistics_dtype(self.matmul_dtype).itemsize * vocab_size
+        return max(16, num_bytes // row_bytes // 16 * 16)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ class Chunk:
         rows: which tokens.
         values: statistics [n].
         factor: [n, V] in the precision of the matmuls: p with 0 at the label, once it is stored.
-        logits, probs: [n, V] in the precision of the statistics, where the chunk was not cut into blocks.
+        logits, probs: [n, V] in the precision of the statistics, where the chunk was not cut into blocks; each row of
+            logits is less its maximum if entropy is among the statistics.
     """
 
     rows: slice
@@ -92,15 +101,11 @@ class ChunkedProjection:
         }
 
     def chunks(self, *, with_gradients: bool) -> Iterator[Chunk]:
-        """The chunks in order, prepared for `ProjectionGradients` if asked.
-
-        Where a gradient does not read the matrices again, the elementwise work goes by blocks that stay in cache.
-        """
+        """The chunks in order, prepared for `ProjectionGradients` if asked."""
         num_tokens, vocab_size = self.hidden.size(0), self.weight.size(0)
         chunk_rows = max(1, min(self.setup.rows_of_chunk(vocab_size, self.weight.device), num_tokens))
         block_rows = chunk_rows
-        is_blocked = not self.setup.needs & {Statistic.SUM_SQ_PROB, Statistic.ENTROPY}
-        if is_blocked and self.weight.device.type == "cpu":
+        if self.setup.is_blocked and self.weight.device.type == "cpu":
             block_rows = max(1, min(chunk_rows, CPU_BLOCK_BYTES // (self.dtype.itemsize * vocab_size)))
         product = self.hidden_factor.new_empty((chunk_rows, vocab_size))
         logits = product.new_empty((block_rows, vocab_size), dtype=self.dtype)
@@ -118,7 +123,7 @@ class ChunkedProjection:
                 z = logits[: block.stop - block.start].copy_(factor[block])
                 p = torch.softmax(z, dim=-1, out=factor[block] if probs is None else probs[: len(z)])
                 fill_values({name: value[block] for name, value in values.items()}, z, p, labels[block])
-                if is_blocked and with_gradients:
+                if self.setup.is_blocked and with_gradients:
                     store(p, labels[block], factor[block])
             yield Chunk(rows, values, factor, z, p)
 
@@ -127,14 +132,16 @@ def fill_values(values: Mapping[Statistic, Tensor], z: Tensor, p: Tensor, labels
     """Writes the statistics of logits z and probabilities p, [n, V], that `values` has room for, but `prior_logit`."""
     max_logit = torch.amax(z, dim=-1, out=values[Statistic.MAX_LOGIT])
     # The largest probability is 1 / sum exp(z - max): it cannot underflow, so this is logsumexp without another exp.
-    torch.sub(max_logit, p.amax(dim=-1).log_(), out=values[Statistic.LOGSUMEXP])
+    log_normalizer = p.amax(dim=-1).log_().neg_()
+    torch.add(max_logit, log_normalizer, out=values[Statistic.LOGSUMEXP])
     values[Statistic.TARGET_LOGIT].copy_(z.gather(1, labels.unsqueeze(1)).squeeze(1))
+    if Statistic.ARGMAX in values:
+        torch.argmax(z, dim=-1, out=values[Statistic.ARGMAX])
     if Statistic.SUM_SQ_PROB in values:
         values[Statistic.SUM_SQ_PROB].copy_(torch.linalg.vector_norm(p, dim=-1).square_())
     if Statistic.ENTROPY in values:
-        torch.sub(values[Statistic.LOGSUMEXP], torch.linalg.vecdot(p, z), out=values[Statistic.ENTROPY])
-    if Statistic.ARGMAX in values:
-        torch.argmax(z, dim=-1, out=values[Statistic.ARGMAX])
+        z.sub_(max_logit.unsqueeze(1))  # otherwise huge logits would cancel
+        torch.sub(log_normalizer, torch.linalg.vecdot(p, z), out=values[Statistic.ENTROPY])
 
 
 def store(p: Tensor, labels: Tensor, factor: Tensor) -> None:
@@ -179,17 +186,19 @@ class ProjectionGradients:
 
     def _row_factors(self, chunk: Chunk, slopes: Mapping[Statistic, Tensor]) -> tuple[Tensor, Tensor]:
         """Completes the chunk's factor; returns what its rows are still to be scaled by, and dL/dz at the label."""
-        values, labels = chunk.values, self.projection.labels[chunk.rows]
+        projection, values = self.projection, chunk.values
+        labels = projection.labels[chunk.rows]
         label_prob = (values[Statistic.TARGET_LOGIT] - values[Statistic.LOGSUMEXP]).exp()
         scale = at_label = slopes[Statistic.LOGSUMEXP]
         square, entropy = slopes.get(Statistic.SUM_SQ_PROB), slopes.get(Statistic.ENTROPY)
-        if Statistic.SUM_SQ_PROB in values or Statistic.ENTROPY in values:
+        if not projection.setup.is_blocked:
             if square is not None or entropy is not None:
                 constant, bracket = scale, chunk.logits
                 if entropy is None:
                     bracket.zero_()
                 else:
-                    constant = constant + entropy * (values[Statistic.LOGSUMEXP] - values[Statistic.ENTROPY])
+                    log_normalizer = values[Statistic.LOGSUMEXP] - values[Statistic.MAX_LOGIT]
+                    constant = constant + entropy * (log_normalizer - values[Statistic.ENTROPY])
                     bracket.mul_(-entropy.unsqueeze(1))
                 if square is not None:
                     constant = constant - 2 * square * values[Statistic.SUM_SQ_PROB]

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
+from mt_trainer.objectives.per_token import (
+    SmoothingConvention,
+    label_smoothing,
+    smoothing_epsilon,
+    smoothing_prior,
+)
 
 TokenFunction = Callable[[LogitStatistics], Tensor]
 """Statistics of N tokens -> one number each, [N]. It treats every token alone: it is called on any part of a batch."""
@@ -41,3 +48,25 @@ class Objective:
     prior: Tensor | None
     formula: str
     weight: TokenWeight | None
+
+
+def label_smoothing_objective(
+    convention: SmoothingConvention, *, epsilon: float, vocab_size: int, pad_id: int
+) -> Objective:
+    """Label smoothing of a toolkit's convention.
+
+    Raises:
+        ValueError: `epsilon` is outside 0 <= epsilon < 1.
+    """
+    if not 0 <= epsilon < 1:
+        raise ValueError(f"smoothing {epsilon} is outside 0 <= smoothing < 1")
+    mass = smoothing_epsilon(convention, epsilon=epsilon, vocab_size=vocab_size)
+    prior_nll = "mean_{v != pad}(-log p_v)" if convention == "no_pad" else "mean_v(-log p_v)"
+    asked = "" if mass == epsilon else f", epsilon {epsilon:g}"
+    return Objective(
+        partial(label_smoothing, epsilon=mass),
+        frozenset({Statistic.PRIOR_LOGIT}),
+        prior=smoothing_prior(convention, vocab_size=vocab_size, pad_id=pad_id),
+        formula=f"label smoothing: (1 - {mass:.6g}) nll + {mass:.6g} {prior_nll}  [{convention} convention{asked}]",
+        weight=None,
+    )

@@ -3,7 +3,6 @@
 Shapes: B sentences, T positions of the target with BOS, N tokens, D width, V vocabulary.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor, nn
 
 from mt_trainer.objectives.linear import linear_objective
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, logit_statistics
-from mt_trainer.objectives.objective import Objective
-from mt_trainer.objectives.per_token import label_smoothing, smoothing_prior
+from mt_trainer.objectives.objective import Objective, label_smoothing_objective
 
 TUTORIAL_SMOOTHING = 0.1
 
@@ -62,7 +60,8 @@ class TranslationLoss(nn.Module):
         """
         super().__init__()
         if objective is None:
-            objective = _tutorial_objective(TUTORIAL_SMOOTHING if smoothing is None else smoothing, vocab_size, pad_id)
+            epsilon = TUTORIAL_SMOOTHING if smoothing is None else smoothing
+            objective = label_smoothing_objective("torch", epsilon=epsilon, vocab_size=vocab_size, pad_id=pad_id)
         elif smoothing is not None:
             raise ValueError("`smoothing` has no effect beside `objective`: give one of them")
         self.vocab_size = vocab_size
@@ -167,15 +166,3 @@ class TranslationLoss(nn.Module):
             "accuracy": ((statistics.argmax == labels) & mask).sum() / denominator,
             "num_tokens": num_tokens,
         }
-
-
-def _tutorial_objective(smoothing: float, vocab_size: int, pad_id: int) -> Objective:
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing {smoothing} is outside 0 <= smoothing < 1")
-    return Objective(
-        partial(label_smoothing, epsilon=smoothing),
-        frozenset({Statistic.PRIOR_LOGIT}),
-        prior=smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id),
-        formula=f"label smoothing: (1 - {smoothing:g}) nll + {smoothing:g} mean_v(-log p_v)  [torch convention]",
-        weight=None,
-    )

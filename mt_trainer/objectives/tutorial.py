@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from mt_trainer.objectives.logit_statistics import Statistic, logit_statistics
@@ -18,7 +19,8 @@ class _MeanOverTokens(nn.Module):
             raise ValueError(f"smoothing {smoothing} is outside 0 <= smoothing < 1")
         self.function = function
         self.pad_id = pad_id
-        self.register_buffer("prior", smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id), persistent=False)
+        prior = smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id).to(torch.get_default_dtype())
+        self.register_buffer("prior", prior, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean over targets that are not padding, in nats; zero with a graph where all are.

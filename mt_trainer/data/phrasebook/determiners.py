@@ -70,15 +70,21 @@ BARE_PLURAL = Determiner("", "", "fixed", "indefinite", is_plural=True)
 HOW_MANY = Determiner("how many", "wie viele", "fixed", "question", is_plural=True)
 MINE = tuple(Determiner(english, german, "ein-word", "possessive") for english, german in _POSSESSIVES)
 MINE_PLURAL = tuple(Determiner(english, german, "ein-word", "possessive", True) for english, german in _POSSESSIVES)
-NUMBERS = tuple(Determiner(english_number(n), german_number(n), "fixed", "number", True) for n in range(2, 11))
+NUMBERS = tuple(Determiner(english_number(n), german_number(n), "fixed", "number", True) for n in range(2, 7))
 CUP_OF = Determiner("a cup of", "eine Tasse", "measure", "measure", german_dative="einer Tasse")
 GLASS_OF = Determiner("a glass of", "ein Glas", "measure", "measure", german_dative="einem Glas")
 
 KINSHIP = frozenset({"parent", "sibling"})
-_NOT_OWNED = frozenset({"adult", "young", "child", "question", "open place", "transport", "event", "language", "time"})
+_NOT_OWNED = frozenset(
+    {"adult", "young", "child", "question", "open place", "transport", "event", "language", "time"}
+    | {"fruit", "vegetable", "soup", "cake", "food", "hot drink", "cold drink"}
+)
+_FEW = NUMBERS[:3]
 
-Takes = Literal["specific", "unowned", "generic", "any"]
+Takes = Literal["single", "pointed", "specific", "unowned", "generic", "any"]
 _TAKEN: dict[Takes, frozenset[Group]] = {
+    "single": frozenset({"definite", "demonstrative", "indefinite"}),
+    "pointed": frozenset({"definite", "demonstrative"}),
     "specific": frozenset({"definite", "demonstrative", "possessive"}),
     "unowned": frozenset({"definite", "demonstrative", "indefinite", "number", "measure"}),
     "generic": frozenset({"indefinite", "number", "measure"}),
@@ -89,7 +95,9 @@ _TAKEN: dict[Takes, frozenset[Group]] = {
 @cache
 def determiners(noun: Noun, takes: Takes) -> tuple[tuple[Determiner, ...], ...]:
     """The determiners that go with the noun, in groups that are equally frequent."""
-    if noun.kind in KINSHIP:
+    if noun.kind in KINSHIP and takes == "generic":
+        groups = [(A,), _FEW]
+    elif noun.kind in KINSHIP:
         groups = [MINE, MINE, MINE_PLURAL] if noun.english_plural else [MINE]
     elif noun.kind == "language":
         groups = [(BARE,)]
@@ -106,4 +114,6 @@ def determiners(noun: Noun, takes: Takes) -> tuple[tuple[Determiner, ...], ...]:
     accepted = _TAKEN[takes]
     if noun.kind in _NOT_OWNED:
         accepted = accepted - {"possessive"}
+    if takes == "single":
+        groups = [group for group in groups if group and not group[0].is_plural]
     return tuple(group for group in groups if group and group[0].group in accepted)

@@ -1,31 +1,32 @@
 """Drawing a clause: a subject, a verb that suits it, objects and adverbials that suit the verb."""
 
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from mt_trainer.data.phrasebook import times
-from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, join, mode_tags
-from mt_trainer.data.phrasebook.determiners import Takes
+from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, mode_tags
+from mt_trainer.data.phrasebook.determiners import Takes, determiners
 from mt_trainer.data.phrasebook.dice import Dice
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import (
+    PRONOUNS,
     Phrase,
-    draw_object_person,
+    draw_other_person,
     draw_phrase,
     draw_subject,
     negative_phrase,
 )
-from mt_trainer.data.phrasebook.places import Place, draw_goal, draw_place
-from mt_trainer.data.phrasebook.times import Time
+from mt_trainer.data.phrasebook.places import draw_goal, draw_place
+from mt_trainer.data.phrasebook.times import NO_TIME, Time
 from mt_trainer.data.phrasebook.verbs import VERBS, Mode, Verb
 
 Asked = Literal["nothing", "object", "time", "place", "goal"]
 
-NO_TIME = Time("", "")
-NOWHERE = Place("", "")
-# Verbs by what they govern, so that no construction is crowded out by the many transitive verbs.
+# Verbs by what they govern, with shares, so that no construction is crowded out by the many transitive verbs.
 _FAMILIES = (
     *(tuple(verb for verb in VERBS if verb.governs == "acc" and not verb.is_state and not verb.takes_person),) * 5,
-    *(tuple(verb for verb in VERBS if verb.governs == "acc" and verb.takes_person and not verb.is_state),) * 2,
+    *(tuple(verb for verb in VERBS if verb.governs == "acc" and not verb.is_state and verb.takes_person),) * 2,
     *(tuple(verb for verb in VERBS if verb.is_state),) * 2,
     tuple(verb for verb in VERBS if verb.governs == "dat"),
     tuple(verb for verb in VERBS if verb.governs in ("auf", "an")),
@@ -33,8 +34,7 @@ _FAMILIES = (
     *(tuple(verb for verb in VERBS if verb.governs == "none"),) * 2,
     tuple(verb for verb in VERBS if verb.governs == "goal" and not verb.is_state),
 )
-ACTIONS = tuple(verb for family in _FAMILIES for verb in family if not verb.is_state)
-ONGOING = tuple(verb for verb in VERBS if Mode.NOW in verb.modes and not verb.is_state and not verb.is_punctual)
+_ADJECTIVE_PERCENT = 35
 
 
 def draw_verb(dice: Dice) -> Verb:
@@ -42,38 +42,120 @@ def draw_verb(dice: Dice) -> Verb:
     return dice.pick(dice.pick(_FAMILIES))
 
 
+def draw_action(dice: Dice) -> Verb:
+    """A verb that is not a state."""
+    while (verb := draw_verb(dice)).is_state:
+        pass
+    return verb
+
+
 def draw_mode(dice: Dice, verb: Verb) -> Mode:
-    """A mode the verb admits; verbs of habit are often habitual."""
+    """A mode the verb admits; what can be a habit often is one."""
     if verb.habit is not None and dice.chance(20):
         return Mode.HABIT
     return dice.pick(verb.modes)
 
 
+@cache
+def modes_among(verb: Verb, wanted: tuple[Mode, ...]) -> tuple[Mode, ...]:
+    """The wanted modes that the verb admits."""
+    return tuple(mode for mode in verb.modes if mode in wanted)
+
+
 def _draw_time(dice: Dice, verb: Verb, mode: Mode) -> Time:
-    if mode is Mode.HABIT:
-        return times.habitual_time(dice, is_punctual=verb.is_punctual)
-    if verb.is_state and mode is not Mode.PAST:
-        return NO_TIME
-    if dice.chance(50):
-        return NO_TIME
     match mode:
+        case Mode.HABIT:
+            return times.habitual_time(dice, is_punctual=verb.is_punctual)
         case Mode.NOW:
             return dice.pick(times.NOW)
         case Mode.PAST:
-            return times.past_time(dice, is_punctual=verb.is_punctual)
+            return times.past_time(dice, is_punctual=verb.is_punctual, is_daily=verb.is_daily)
         case _:
-            return times.coming_time(dice, is_punctual=verb.is_punctual)
+            return times.coming_time(dice, is_punctual=verb.is_punctual, is_daily=verb.is_daily)
 
 
-def _draw_object(dice: Dice, verb: Verb, takes: Takes, subject: Phrase) -> Phrase:
+def _draw_object(dice: Dice, verb: Verb, takes: Takes, subject: Phrase, *, is_negated: bool) -> Phrase:
+    """The object. Under negation either one that takes kein, or one that is definite and takes nicht."""
     if verb.takes_person:
-        return draw_object_person(dice, subject)
-    return draw_phrase(dice, dice.pick(verb.nouns), takes)
+        return draw_other_person(dice, subject)
+    noun = dice.pick(verb.nouns)
+    percent = _ADJECTIVE_PERCENT if verb.has_adjective else 0
+    if not is_negated:
+        return draw_phrase(dice, noun, takes, adjective_percent=percent, excluded=verb.excludes)
+    definite: Takes = "specific" if takes in ("specific", "any") else "pointed"
+    if takes == "generic" or not determiners(noun, definite) or (takes != "specific" and dice.chance(50)):
+        return negative_phrase(dice, noun, adjective_percent=percent, excluded=verb.excludes)
+    return draw_phrase(dice, noun, definite, adjective_percent=percent, excluded=verb.excludes)
 
 
-def _needs_nicht(obj: Phrase | None) -> bool:
-    """Whether negating a clause with this object takes nicht; an indefinite object takes kein instead."""
+@dataclass(slots=True)
+class _Parts:
+    """What follows the verb, as it accumulates. German parts are ``early`` or ``late``: before or after the time."""
+
+    english: list[str] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    tags: list[P] = field(default_factory=list)
+
+    def add_object(self, phrase: Phrase, german: str, *, is_negated: bool) -> None:
+        """An object without preposition. Pronouns and names come early, as does what nicht follows."""
+        self.english.append(phrase.english_object)
+        is_early = phrase.noun is None or (is_negated and takes_nicht(phrase))
+        (self.early if is_early else self.late).append(german)
+        self.tags += phrase.oblique_tags
+
+    def add_adverbial(self, english: str, german: str, tags: tuple[P, ...]) -> None:
+        """Something after the objects in English, after the time in German."""
+        self.english.append(english)
+        self.late.append(german)
+        self.tags += tags
+
+
+def takes_nicht(obj: Phrase | None) -> bool:
+    """Whether a clause with this object is negated by nicht; an indefinite object takes kein instead."""
     return obj is None or obj.group in ("definite", "demonstrative", "possessive")
+
+
+def _add_objects(
+    parts: _Parts, dice: Dice, verb: Verb, takes: Takes, subject: Phrase, *, is_negated: bool, is_asked: bool
+) -> Phrase | None:
+    """Recipient and object; returns the object, None where there is none or the question is for it."""
+    obj = None if is_asked else _draw_object(dice, verb, takes, subject, is_negated=is_negated)
+    match verb.governs:
+        case "dat+acc":
+            recipient = draw_other_person(dice, subject)
+            parts.add_object(recipient, recipient.dative, is_negated=is_negated and takes_nicht(obj))
+            parts.tags.append(P.TWO_OBJECTS)
+        case "dat":
+            parts.tags.append(P.DATIVE_OBJECT)
+        case "auf" | "an":
+            parts.tags.append(P.PREPOSITIONAL_OBJECT)
+    if obj is not None:
+        match verb.governs:
+            case "auf" | "an":
+                nicht = "nicht " if is_negated else ""
+                parts.add_adverbial(obj.english_object, f"{nicht}{verb.governs} {obj.accusative}", obj.oblique_tags)
+            case "dat":
+                parts.add_object(obj, obj.dative, is_negated=is_negated)
+            case _:
+                parts.add_object(obj, obj.accusative, is_negated=is_negated)
+    return obj
+
+
+def _add_circumstances(parts: _Parts, dice: Dice, verb: Verb, subject: Phrase, *, has_place: bool) -> None:
+    """Perhaps a companion, perhaps a place. German has them before the object, English behind it."""
+    companion = draw_other_person(dice, subject) if verb.has_companion and dice.chance(25) else None
+    place = draw_place(dice, dice.pick(verb.places)) if has_place and verb.places and dice.chance(30) else None
+    before_object: list[str] = []
+    if companion is not None and not (companion.is_pronoun and subject.pronoun == "we"):
+        parts.english.append(f"with {companion.english_object}")
+        before_object.append(f"mit {companion.dative}")
+        parts.tags += companion.oblique_tags
+    if place is not None:
+        parts.english.append(place.english)
+        before_object.append(place.german)
+        parts.tags += place.tags
+    parts.late[:0] = before_object
 
 
 def draw_clause(
@@ -83,112 +165,61 @@ def draw_clause(
     mode: Mode | None = None,
     subject: Phrase | None = None,
     is_negated: bool = False,
+    is_question: bool = False,
     asked: Asked = "nothing",
-    has_time: bool | None = None,
     time: Time | None = None,
-    obj: Phrase | None = None,
-    has_extras: bool = True,
+    time_percent: int = 50,
+    has_circumstances: bool = True,
 ) -> Clause:
     """A clause in which what is given is fixed, what is ``asked`` for is left out, and the rest is drawn.
 
-    ``has_time`` forces or forbids an adverbial of time, ``has_extras`` allows place, companion and beneficiary.
+    ``time_percent`` says in how many of a hundred cases there is an adverbial of time if none is given; habits always
+    have one, states never. ``is_question`` avoids asking others about oneself.
     """
     verb = verb or draw_verb(dice)
-    subject = subject or draw_subject(dice)
     mode = mode or draw_mode(dice, verb)
     if is_negated and mode in (Mode.HABIT, Mode.WISH):
-        mode = verb.modes[0]
-    tags = [*subject.tags, *mode_tags(verb, mode)]
-
+        mode = verb.modes[0]  # "not every day" and "would not like to" mean something else
+    if subject is None:
+        is_episode = mode in (Mode.NOW, Mode.PAST) and not verb.is_state
+        subject = draw_subject(dice, is_known=not is_episode)
+        while is_question and subject is PRONOUNS["I"] and mode not in (Mode.CAN, Mode.MUST, Mode.SHOULD, Mode.MAY):
+            subject = draw_subject(dice, is_known=not is_episode)
     if time is None:
-        time = NO_TIME if has_time is False or asked == "time" else _draw_time(dice, verb, mode)
-        while has_time and not time.english and not verb.is_state:
-            time = _draw_time(dice, verb, mode)
-    tags += time.tags
+        is_timeless = asked == "time" or (verb.is_state and mode is not Mode.PAST)
+        has_time = mode is Mode.HABIT or (not is_timeless and dice.chance(time_percent))
+        time = _draw_time(dice, verb, mode) if has_time else NO_TIME
 
-    english_objects, early, late = [], [], []
-    takes: Takes = (verb.habit if mode is Mode.HABIT else verb.takes) or verb.takes
-    is_transitive = verb.governs not in ("none", "goal")
-    if is_transitive and asked != "object":
-        if obj is None and is_negated and not verb.takes_person and takes != "specific" and dice.chance(60):
-            obj = negative_phrase(dice, dice.pick(verb.nouns))
-        while obj is None or (is_negated and obj.group in ("number", "measure", "indefinite")):
-            obj = _draw_object(dice, verb, takes, subject)
-    if not is_transitive:
-        obj = None
-
-    if verb.governs == "dat+acc":
-        recipient = draw_object_person(dice, subject)
-        english_objects.append(recipient.english_object)
-        (early if recipient.is_pronoun or (is_negated and _needs_nicht(obj)) else late).append(recipient.dative)
-        tags += [P.TWO_OBJECTS, *recipient.oblique_tags]
-
-    place = NOWHERE
-    if has_extras and verb.places and asked not in ("place", "goal") and not is_negated and dice.chance(35):
-        place = draw_place(dice, dice.pick(verb.places))
-    companion = None
-    if has_extras and verb.has_companion and not is_negated and dice.chance(25):
-        companion = draw_object_person(dice, subject)
-        if companion.is_pronoun and subject.pronoun == "we":
-            companion = None
-    if companion is not None:
-        late.append(f"mit {companion.dative}")
-        tags += companion.oblique_tags
-    if place.german:
-        late.append(place.german)
-        tags += place.tags
-
-    if obj is not None:
-        english_objects.append(obj.english_object)
-        goes_early = obj.is_pronoun or (is_negated and _needs_nicht(obj))
-        match verb.governs:
-            case "dat":
-                form = obj.dative
-                tags.append(P.DATIVE_OBJECT)
-            case "auf" | "an":
-                form, goes_early = f"{verb.governs} {obj.accusative}", False
-                tags.append(P.PREPOSITIONAL_OBJECT)
-            case _:
-                form = obj.accusative
-        tags += obj.oblique_tags
-        if verb.governs in ("auf", "an") and is_negated:
-            form = f"nicht {form}"
-        (early if goes_early else late).append(form)
-
-    beneficiary = None
-    if has_extras and verb.has_beneficiary and obj is not None and not is_negated and dice.chance(25):
-        beneficiary = draw_object_person(dice, subject)
-        late.append(f"für {beneficiary.accusative}")
-        tags += beneficiary.oblique_tags
-
+    parts = _Parts(tags=[*subject.tags, *mode_tags(verb, mode), *time.tags])
+    obj = None
+    if verb.governs not in ("none", "goal"):
+        takes = (verb.habit if mode is Mode.HABIT else None) or verb.takes
+        is_asked = asked == "object"
+        obj = _add_objects(parts, dice, verb, takes, subject, is_negated=is_negated, is_asked=is_asked)
+    if has_circumstances and not is_negated:
+        _add_circumstances(parts, dice, verb, subject, has_place=asked not in ("place", "goal"))
+        if verb.has_beneficiary and obj is not None and dice.chance(20):
+            person = draw_other_person(dice, subject)
+            parts.add_adverbial(f"for {person.english_object}", f"für {person.accusative}", person.oblique_tags)
     if is_negated:
-        tags.append(P.NEGATION_KEIN if not _needs_nicht(obj) else P.NEGATION_NICHT)
-        if _needs_nicht(obj) and verb.governs not in ("auf", "an"):
-            late.append("nicht")
-    goal = NOWHERE
+        parts.tags.append(P.NEGATION_NICHT if takes_nicht(obj) else P.NEGATION_KEIN)
+        if takes_nicht(obj) and verb.governs not in ("auf", "an"):
+            parts.late.append("nicht")
     if verb.governs == "goal" and asked != "goal":
         goal = draw_goal(dice, verb.things)
-        late.append(goal.german)
-        tags += goal.tags
+        parts.add_adverbial(goal.english, goal.german, goal.tags)
 
-    person = subject.person
     return Clause(
         subject=subject.english,
-        english_verb=english_verb_group(verb.english, mode, person, verb.is_state),
+        english_verb=english_verb_group(verb.english, mode, subject.person, verb.is_state),
         is_negated=is_negated,
         medial=time.english if time.is_medial else "",
-        tail=join(
-            *english_objects,
-            f"for {beneficiary.english_object}" if beneficiary else "",
-            f"with {companion.english_object}" if companion else "",
-            goal.english,
-            place.english,
-        ),
+        tail=" ".join(parts.english),
         time="" if time.is_medial else time.english,
         german_subject=subject.nominative,
-        german_verb=german_verb_group(verb.german, mode, person),
-        german_early=" ".join(early),
+        german_verb=german_verb_group(verb.german, mode, subject.person),
+        german_early=" ".join(parts.early),
         german_time=time.german,
-        german_late=" ".join(late),
-        tags=tags,
+        german_late=" ".join(parts.late),
+        tags=parts.tags,
     )

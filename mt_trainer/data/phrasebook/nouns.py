@@ -112,7 +112,7 @@ _NOUNS = {
         television televisions | der Fernseher Fernsehers Fernseher            |""",
     "lamp": """
         lamp lamps            | die Lampe Lampe Lampen                         |""",
-    "flower": """
+    "plant": """
         flower flowers        | die Blume Blume Blumen                         |
         tree trees            | der Baum Baumes Bäume                          |""",
     "picture": """
@@ -153,7 +153,7 @@ _NOUNS = {
         window windows        | das Fenster Fensters Fenster                   |
         door doors            | die Tür Tür Türen                              |""",
     "room": """
-        kitchen kitchens      | die Küche Küche Küchen                         |
+        kitchen -             | die Küche Küche -                              |
         room rooms            | das Zimmer Zimmers Zimmer                      |
         office offices        | das Büro Büros Büros                           |""",
     "building": """
@@ -199,9 +199,9 @@ def _read_nouns() -> dict[str, Noun]:
             english, plural = english_forms.split()
             article, singular, genitive, german_plural = german_forms.split()
             german = GermanNoun(_GENDERS[article], singular, genitive, german_plural.strip("-"))
-            nouns[english] = Noun(
-                english, plural.strip("-"), german, kind, _PRONOUNS[pronoun], is_mass=plural == "mass"
-            )
+            is_mass = plural == "mass"
+            english_plural = "" if is_mass else plural.strip("-")
+            nouns[english] = Noun(english, english_plural, german, kind, _PRONOUNS[pronoun], is_mass)
     return nouns
 
 
@@ -263,8 +263,8 @@ ADJECTIVES_OF_KIND: dict[str, tuple[Adjective, ...]] = {
     "parent": _adjectives("friendly clever"),
     "sibling": _adjectives("little friendly clever"),
     "animal": _adjectives("big small old young black brown white"),
-    "fruit": _adjectives("sweet fresh big small"),
-    "vegetable": _adjectives("fresh big small"),
+    "fruit": _adjectives("sweet fresh good"),
+    "vegetable": _adjectives("fresh good"),
     "soup": _adjectives("hot good fresh"),
     "cake": _adjectives("sweet good fresh"),
     "food": _adjectives("fresh good cheap expensive"),
@@ -278,7 +278,7 @@ ADJECTIVES_OF_KIND: dict[str, tuple[Adjective, ...]] = {
     "box": _adjectives("big small heavy empty"),
     "device": _adjectives("new old expensive cheap modern"),
     "lamp": _adjectives("new old big small white green"),
-    "flower": _adjectives("beautiful big small"),
+    "plant": _adjectives("beautiful big small"),
     "picture": _adjectives("beautiful big small old new"),
     "furniture": _adjectives("new old big small brown white heavy"),
     "vehicle": _adjectives("new old red blue black fast expensive cheap"),

@@ -172,60 +172,73 @@ PEOPLE = tuple(noun for noun in NOUNS.values() if noun.kind in {"adult", "acquai
 KIN = tuple(noun for noun in NOUNS.values() if noun.kind in KINSHIP)
 
 
-def draw_phrase(dice: Dice, noun: Noun, takes: Takes, *, adjective_percent: int = 40) -> Phrase:
-    """A phrase with this noun, and an adjective in so many of a hundred cases."""
+@cache
+def _fitting_adjectives(noun: Noun, excluded: frozenset[str]) -> tuple[Adjective, ...]:
+    return tuple(adjective for adjective in ADJECTIVES_OF_KIND[noun.kind] if adjective.english not in excluded)
+
+
+def _draw_adjective(dice: Dice, noun: Noun, percent: int, excluded: frozenset[str]) -> Adjective | None:
+    adjectives = _fitting_adjectives(noun, excluded)
+    return dice.pick(adjectives) if adjectives and dice.chance(percent) else None
+
+
+def draw_phrase(
+    dice: Dice, noun: Noun, takes: Takes, *, adjective_percent: int, excluded: frozenset[str] = frozenset()
+) -> Phrase:
+    """A phrase with this noun, and in so many of a hundred cases an adjective that is not excluded."""
     determiner = dice.pick(dice.pick(determiners(noun, takes)))
-    adjectives = ADJECTIVES_OF_KIND[noun.kind]
-    adjective = dice.pick(adjectives) if adjectives and dice.chance(adjective_percent) else None
-    return noun_phrase(noun, determiner, adjective)
+    return noun_phrase(noun, determiner, _draw_adjective(dice, noun, adjective_percent, excluded))
 
 
-def negative_phrase(dice: Dice, noun: Noun) -> Phrase:
+def negative_phrase(dice: Dice, noun: Noun, *, adjective_percent: int, excluded: frozenset[str] = frozenset()) -> Phrase:
     """The indefinite phrase of a negated clause: "a dog", "any water" in English, kein in German."""
     if noun.is_mass:
         determiner = NOT_ANY_MASS
-    elif noun.kind == "shoe" or (noun.english_plural and dice.chance(30)):
+    elif noun.kind == "shoe" or (noun.english_plural and dice.chance(25)):
         determiner = NOT_ANY
     else:
         determiner = NOT_A
-    adjectives = ADJECTIVES_OF_KIND[noun.kind]
-    adjective = dice.pick(adjectives) if adjectives and dice.chance(30) else None
-    return noun_phrase(noun, determiner, adjective)
+    return noun_phrase(noun, determiner, _draw_adjective(dice, noun, adjective_percent, excluded))
 
 
 _SUBJECT_PRONOUNS = tuple(PRONOUNS.values())
 _OBJECT_PRONOUNS = tuple(PRONOUNS[name] for name in ("I", "you", "he", "we"))
 
 
-def draw_person(dice: Dice, *, adjective_percent: int = 30) -> Phrase:
-    """Somebody: a name, a relative, another person or several. Never a pronoun."""
+def draw_person(dice: Dice, *, adjective_percent: int, is_known: bool = True) -> Phrase:
+    """A name, a relative, or other people; never a pronoun. ``is_known``: nobody like "a doctor" or "two boys"."""
     roll = dice.roll(100)
     if roll < 25:
         return dice.pick(NAMES)
-    if roll < 55:
-        return draw_phrase(dice, dice.pick(KIN), "any", adjective_percent=adjective_percent)
-    return draw_phrase(dice, dice.pick(PEOPLE), "any", adjective_percent=adjective_percent)
+    takes: Takes = "specific" if is_known or roll < 80 else "any"
+    noun = dice.pick(KIN if roll < 55 else PEOPLE)
+    person = draw_phrase(dice, noun, takes, adjective_percent=adjective_percent)
+    while person.group == "indefinite" and person.person == SIE:
+        person = draw_phrase(dice, noun, takes, adjective_percent=adjective_percent)
+    return person
 
 
-def draw_subject(dice: Dice, *, adjective_percent: int = 30) -> Phrase:
+def draw_subject(dice: Dice, *, adjective_percent: int = 25, is_known: bool = True) -> Phrase:
     """Who does it: also a pronoun or a couple."""
     roll = dice.roll(100)
     if roll < 25:
         return dice.pick(_SUBJECT_PRONOUNS)
     if roll < 30:
         return dice.pick(COUPLES)
-    return draw_person(dice, adjective_percent=adjective_percent)
+    return draw_person(dice, adjective_percent=adjective_percent, is_known=is_known)
 
 
-def draw_object_person(dice: Dice, subject: Phrase) -> Phrase:
-    """A person other than the subject. No "her" and "them": German would have one word, "sie", for both."""
+def draw_other_person(dice: Dice, subject: Phrase) -> Phrase:
+    """A person other than the subject, as an object: also a pronoun.
+
+    Not "her" and not "them": German has one word, "sie", for both, and a translation could not be told from the other.
+    """
     if dice.chance(15):
         pronoun = dice.pick(_OBJECT_PRONOUNS)
-        if not {pronoun.pronoun, subject.pronoun} <= {"I", "we"} and pronoun.pronoun != subject.pronoun:
+        is_reflexive = pronoun is subject or {pronoun.pronoun, subject.pronoun} == {"I", "we"}
+        if not is_reflexive and subject.pronoun != pronoun.pronoun:
             return pronoun
-    for _ in range(9):
-        person = draw_person(dice, adjective_percent=25)
-        is_other = person is not subject and (person.noun is None or person.noun is not subject.noun)
-        if is_other and person.group in {"definite", "possessive", "demonstrative"}:
+    while True:
+        person = draw_person(dice, adjective_percent=20)
+        if person is not subject and (person.noun is None or person.noun is not subject.noun):
             return person
-    return NAMES[0] if subject is not NAMES[0] else NAMES[1]

@@ -96,6 +96,7 @@ class Time(NamedTuple):
     is_medial: bool = False
 
 
+NO_TIME = Time("", "")
 _EVERY_HOUR = range(1, 13)
 
 
@@ -178,7 +179,9 @@ REGULARLY = (
 SOMETIMES = (Time("often", "oft", is_medial=True), Time("sometimes", "manchmal", is_medial=True))
 _HABITS = (REGULARLY, SOMETIMES)
 _PAST = (PAST_DAYS, PAST_DAYS, ON_WEEKDAYS, _AGO, ON_DATES, IN_MONTHS)
+_RECENT = (PAST_DAYS[:3], ON_WEEKDAYS)
 _COMING = (COMING_DAYS, COMING_DAYS, ON_WEEKDAYS, _AHEAD, ON_DATES)
+_SOON = (COMING_DAYS[:4], ON_WEEKDAYS)
 _EXACT_DAYS_PAST = (PAST_DAYS[0], *ON_WEEKDAYS)
 _EXACT_DAYS_COMING = (*COMING_DAYS[:2], *ON_WEEKDAYS)
 _EXACT_DAYS_HABIT = (REGULARLY[0], *REGULARLY[4:])
@@ -193,18 +196,18 @@ def at_exactly(dice: Dice, days: tuple[Time, ...]) -> Time:
     return Time(f"{day.english} {clock.english}", f"{day.german} {clock.german}", day.tags + clock.tags)
 
 
-def past_time(dice: Dice, *, is_punctual: bool) -> Time:
-    """A time before today; one with the clock for verbs that happen at a moment."""
+def past_time(dice: Dice, *, is_punctual: bool, is_daily: bool) -> Time:
+    """A time before today; often with the clock for what happens at a moment, never long ago for what is daily."""
     if is_punctual and dice.chance(40):
         return at_exactly(dice, _EXACT_DAYS_PAST)
-    return dice.pick(dice.pick(_PAST))
+    return dice.pick(dice.pick(_RECENT if is_daily else _PAST))
 
 
-def coming_time(dice: Dice, *, is_punctual: bool) -> Time:
-    """A time from today on."""
+def coming_time(dice: Dice, *, is_punctual: bool, is_daily: bool) -> Time:
+    """A time from today on, likewise."""
     if is_punctual and dice.chance(40):
         return at_exactly(dice, _EXACT_DAYS_COMING)
-    return dice.pick(dice.pick(_COMING))
+    return dice.pick(dice.pick(_SOON if is_daily else _COMING))
 
 
 def habitual_time(dice: Dice, *, is_punctual: bool) -> Time:

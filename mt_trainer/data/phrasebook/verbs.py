@@ -27,18 +27,19 @@ class Mode(Enum):
 
 
 _MODALS = (Mode.CAN, Mode.MUST, Mode.WANT, Mode.SHOULD, Mode.MAY, Mode.WISH)
-_MODES: dict[str, tuple[Mode, ...]] = {
-    "action": (Mode.NOW, Mode.NOW, Mode.NOW, Mode.PAST, Mode.PAST, Mode.PAST, Mode.FUTURE, *_MODALS),
+_ACTION = (Mode.NOW, Mode.NOW, Mode.NOW, Mode.PAST, Mode.PAST, Mode.PAST, Mode.FUTURE, *_MODALS)
+# Verbs of other characters than actions, with the modes that make sense.
+_CHARACTERS: dict[str, tuple[Mode, ...]] = {
     "duty": (Mode.NOW, Mode.NOW, Mode.PAST, Mode.PAST, Mode.FUTURE, Mode.CAN, Mode.MUST, Mode.SHOULD),
     "event": (Mode.NOW, Mode.PAST),
     "success": (Mode.PAST, Mode.PAST, Mode.CAN),
     "accident": (Mode.PAST,),
     "state": (Mode.NOW,),
-    "state or past": (Mode.NOW, Mode.NOW, Mode.PAST),
+    "past": (Mode.NOW, Mode.NOW, Mode.PAST),
     "perception": (Mode.NOW, Mode.PAST, Mode.CAN),
     "ability": (Mode.NOW, Mode.CAN),
 }
-STATES_OF_MIND = frozenset({"state", "state or past", "perception", "ability"})
+_STATES = frozenset({"state", "past", "perception", "ability"})
 
 Governs = Literal["none", "acc", "dat", "dat+acc", "auf", "an", "goal"]
 
@@ -48,8 +49,10 @@ class Verb:
     """A verb with its frame: what it governs, and what makes sense as its object, its time and its place.
 
     ``governs`` is the case of the object, or the preposition before an accusative. ``things`` names the nouns and
-    kinds of noun that can be its object ("person": people), ``takes`` their determiners; ``habit`` is the same for
-    clauses with "every day", None where a habit would be odd. ``is_state``: the English verb has no progressive.
+    kinds of noun that can be its object ("person": people), ``takes`` their determiners, ``excludes`` the adjectives
+    that would be absurd (nobody washes a clean cup). ``habit`` gives the determiners in clauses with "every day", None
+    where a habit would be odd. ``is_state``: the English verb has no progressive. ``is_punctual``: it can happen at
+    half past seven; ``is_daily``: nobody dates it by weeks and years.
     """
 
     english: EnglishVerb
@@ -58,9 +61,12 @@ class Verb:
     things: str
     takes: Takes
     modes: tuple[Mode, ...]
-    is_state: bool
+    excludes: frozenset[str]
     habit: Takes | None
+    is_state: bool
     is_punctual: bool
+    is_daily: bool
+    has_adjective: bool
     has_beneficiary: bool
     has_companion: bool
     places: tuple[str, ...]
@@ -85,113 +91,149 @@ _GROUPS = {
     "OWNED": "bag, key, device, vehicle, animal, lamp, picture, box",
 }
 
-# english base / past | infinitive participle changed stem | government: objects | determiners, modes, options | places
-# habit=...: can be a habit, with these determiners. clock: happens at a moment. for: for somebody. with: with somebody.
-_VERBS = """
-eat / ate             | essen gegessen iss           | acc: FOOD                             | any habit=generic | kitchen, garden
-drink / drank         | trinken getrunken            | acc: DRINK                            | any habit=generic | kitchen, garden
-cook / cooked         | kochen gekocht               | acc: soup, vegetable, meat            | unowned habit=generic for |
-buy / bought          | kaufen gekauft               | acc: GOODS, FOOD, text, newspaper     | unowned for |
-sell / sold           | verkaufen verkauft           | acc: GOODS, house                     | any |
-look for / looked for | suchen gesucht               | acc: WORN, OWNED, text, newspaper     | any | house, kitchen, office
-find / found          | finden gefunden              | acc: WORN, OWNED, text, newspaper     | any success | garden, park, office
-lose / lost           | verlieren verloren           | acc: key, bag, hat, jacket, picture   | specific accident | park, city, station
-read / read           | lesen gelesen lies           | acc: text, newspaper                  | any habit=generic | kitchen, garden, park, library
-write / wrote         | schreiben geschrieben        | acc: text                             | unowned for habit=generic | office, library, garden
-wear / wore           | tragen getragen träg         | acc: WORN                             | any duty habit=any |
-wash / washed         | waschen gewaschen wäsch      | acc: dishes, clothes, car, fruit      | any |
-clean / cleaned       | putzen geputzt               | acc: opening, shoe, room              | specific habit=specific |
-repair / repaired     | reparieren repariert         | acc: device, vehicle, lamp, chair     | any for |
-open / opened         | auf|machen aufgemacht        | acc: opening, box, bottle, cupboard   | specific clock |
-close / closed        | zu|machen zugemacht          | acc: opening, box, bottle, cupboard   | specific clock |
-turn on / turned on   | ein|schalten eingeschaltet   | acc: device, lamp                     | specific clock habit=specific |
-turn off / turned off | aus|schalten ausgeschaltet   | acc: device, lamp                     | specific clock habit=specific |
-bring along / brought along | mit|bringen mitgebracht | acc: cake, fruit, book, flower, picture, juice | unowned |
-throw away / threw away | weg|werfen weggeworfen wirf | acc: newspaper, letter, shoe, bottle, hat, lamp | any clock |
-draw / drew           | zeichnen gezeichnet          | acc: flower, animal, house, church, ship | unowned | garden, park
-feed / fed            | füttern gefüttert            | acc: animal                           | specific clock habit=specific |
-sing / sang           | singen gesungen              | acc: song                             | unowned habit=generic | garden, church
-visit / visited       | besuchen besucht             | acc: person                           | specific habit=specific |
-call / called         | an|rufen angerufen           | acc: person                           | specific clock habit=specific |
-invite / invited      | ein|laden eingeladen läd     | acc: person                           | specific habit=specific |
-pick up / picked up   | ab|holen abgeholt            | acc: person                           | specific clock habit=specific |
-meet / met            | treffen getroffen triff      | acc: person                           | specific clock habit=specific | park, city, station
-learn / learned       | lernen gelernt               | acc: language                         | any with habit=any | library, office
-help / helped         | helfen geholfen hilf         | dat: person                           | specific habit=specific | kitchen, garden, office
-thank / thanked       | danken gedankt               | dat: person                           | specific duty |
-listen to / listened to | zu|hören zugehört          | dat: person                           | specific duty |
-answer / answered     | antworten geantwortet        | dat: person                           | specific duty clock |
-congratulate / congratulated | gratulieren gratuliert | dat: person                          | specific duty |
-wait for / waited for | warten gewartet              | auf: person                           | specific | station, park, hotel
-wait for / waited for | warten gewartet              | auf: bus, train, letter               | specific duty |
-think of / thought of | denken gedacht               | an: person                            | specific event |
-give / gave           | geben gegeben gib            | dat+acc: fruit, cake, key, book, letter, flower, bag | unowned |
-show / showed         | zeigen gezeigt               | dat+acc: picture, letter, book, garden, house, animal, vehicle, clothes | any |
-bring / brought       | bringen gebracht             | dat+acc: cake, soup, newspaper, chair, bag, DRINK, flower | unowned habit=generic |
-send / sent           | schicken geschickt           | dat+acc: letter, picture, book, poem, report, flower | unowned |
-tell / told           | erzählen erzählt             | dat+acc: story                        | unowned habit=generic |
-need / needed         | brauchen gebraucht           | acc: GOODS, FOOD, key, text           | any state |
-have / had            | haben gehabt                 | acc: OWNED, WORN, text, question, sibling, time | generic state or past |
-see / saw             | sehen gesehen sieh           | acc: animal, building, transport, vehicle, flower, lake | unowned perception |
-like / liked          | mögen gemocht                | acc: FOOD, DRINK, animal, flower, clothes, city, film, text, song | any state |
-know / knew           | kennen gekannt               | acc: person                           | specific state |
-understand / understood | verstehen verstanden       | acc: question, sentence, text, language | any ability |
-speak / spoke         | sprechen gesprochen sprich   | acc: language                         | any ability |
-sleep / slept         | schlafen geschlafen schläf   | none                                  | any | garden, room, hotel
-work / worked         | arbeiten gearbeitet          | none                                  | any with habit=any | office, library, garden, hotel
-swim / swam           | schwimmen geschwommen sein   | none                                  | any with habit=any | lake
-dance / danced        | tanzen getanzt               | none                                  | any with habit=any | garden, hotel, theatre
-laugh / laughed       | lachen gelacht               | none                                  | any event with |
-cry / cried           | weinen geweint               | none                                  | any event | room, kitchen, garden
-play / played         | spielen gespielt             | none                                  | any with habit=any | garden, park, house, room
-get up / got up       | auf|stehen aufgestanden sein | none                                  | any duty clock habit=any |
-fall asleep / fell asleep | ein|schlafen eingeschlafen schläf sein | none                    | any success clock |
-come back / came back | zurück|kommen zurückgekommen sein | none                             | any clock habit=any |
-go shopping / went shopping | ein|kaufen eingekauft  | none                                  | any with habit=any | city, village
-watch television / watched television | fern|sehen ferngesehen sieh | none                   | any with habit=any |
-drive / drove         | fahren gefahren fähr sein    | goal: city                            | any habit=any |
-travel / travelled    | reisen gereist sein          | goal: city, country                   | any |
-go / went             | gehen gegangen sein          | goal: outing                          | any habit=any |
-walk / walked         | gehen gegangen sein          | goal: walk                            | any habit=any |
-stay / stayed         | bleiben geblieben sein       | goal: home                            | any |
-live / lived          | wohnen gewohnt               | goal: residence                       | any state |
+# english base / past | german infinitive, participle, changed stem, "sein" for the perfect with sein;
+# "|" inside the infinitive marks a separable prefix
+_FORMS = """
+eat / ate                             | essen gegessen iss
+drink / drank                         | trinken getrunken
+cook / cooked                         | kochen gekocht
+buy / bought                          | kaufen gekauft
+sell / sold                           | verkaufen verkauft
+look for / looked for                 | suchen gesucht
+find / found                          | finden gefunden
+lose / lost                           | verlieren verloren
+read / read                           | lesen gelesen lies
+write / wrote                         | schreiben geschrieben
+wear / wore                           | tragen getragen träg
+wash / washed                         | waschen gewaschen wäsch
+clean / cleaned                       | putzen geputzt
+repair / repaired                     | reparieren repariert
+open / opened                         | auf|machen aufgemacht
+close / closed                        | zu|machen zugemacht
+turn on / turned on                   | ein|schalten eingeschaltet
+turn off / turned off                 | aus|schalten ausgeschaltet
+bring along / brought along           | mit|bringen mitgebracht
+throw away / threw away               | weg|werfen weggeworfen wirf
+draw / drew                           | zeichnen gezeichnet
+feed / fed                            | füttern gefüttert
+sing / sang                           | singen gesungen
+visit / visited                       | besuchen besucht
+call / called                         | an|rufen angerufen
+invite / invited                      | ein|laden eingeladen läd
+pick up / picked up                   | ab|holen abgeholt
+meet / met                            | treffen getroffen triff
+learn / learned                       | lernen gelernt
+help / helped                         | helfen geholfen hilf
+thank / thanked                       | danken gedankt
+listen to / listened to               | zu|hören zugehört
+answer / answered                     | antworten geantwortet
+congratulate / congratulated          | gratulieren gratuliert
+wait for / waited for                 | warten gewartet
+think of / thought of                 | denken gedacht
+give / gave                           | geben gegeben gib
+show / showed                         | zeigen gezeigt
+bring / brought                       | bringen gebracht
+send / sent                           | schicken geschickt
+tell / told                           | erzählen erzählt
+need / needed                         | brauchen gebraucht
+have / had                            | haben gehabt
+see / saw                             | sehen gesehen sieh
+like / liked                          | mögen gemocht
+know / knew                           | kennen gekannt
+understand / understood               | verstehen verstanden
+speak / spoke                         | sprechen gesprochen sprich
+sleep / slept                         | schlafen geschlafen schläf
+work / worked                         | arbeiten gearbeitet
+swim / swam                           | schwimmen geschwommen sein
+dance / danced                        | tanzen getanzt
+laugh / laughed                       | lachen gelacht
+cry / cried                           | weinen geweint
+play / played                         | spielen gespielt
+get up / got up                       | auf|stehen aufgestanden sein
+fall asleep / fell asleep             | ein|schlafen eingeschlafen schläf sein
+come back / came back                 | zurück|kommen zurückgekommen sein
+go shopping / went shopping           | ein|kaufen eingekauft
+watch television / watched television | fern|sehen ferngesehen sieh
+drive / drove                         | fahren gefahren fähr sein
+travel / travelled                    | reisen gereist sein
+go / went                             | gehen gegangen sein
+walk / walked                         | gehen gegangen sein
+stay / stayed                         | bleiben geblieben sein
+live / lived                          | wohnen gewohnt
 """
 
-
-def _read_verbs() -> tuple[Verb, ...]:
-    """The table above; a separable prefix is marked off by "|" inside the infinitive, without spaces."""
-    verbs = []
-    for line in _VERBS.strip().splitlines():
-        english_forms, german_forms, frame, options, *places = (part.strip() for part in line.split(" |"))
-        base, past = english_forms.split(" / ")
-        infinitive, participle, *more = german_forms.split()
-        prefix, _, simple = infinitive.rpartition("|")
-        changed = "".join(form for form in more if form != "sein")
-        german = GermanVerb(simple, participle, changed, prefix, "sein" if "sein" in more else "haben")
-        governs, _, things = frame.partition(": ")
-        for name, nouns in _GROUPS.items():
-            things = things.replace(name, nouns)
-        flags = options.split()
-        modes = next((name for name in sorted(_MODES, key=len, reverse=True) if name in options), "action")
-        habits = [flag.removeprefix("habit=") for flag in flags if flag.startswith("habit=")]
-        verbs.append(
-            Verb(
-                EnglishVerb(base, past),
-                german,
-                _GOVERNMENTS[governs],
-                things,
-                _TAKES[flags[0]],
-                _MODES[modes],
-                modes in STATES_OF_MIND,
-                _TAKES[habits[0]] if habits else None,
-                "clock" in flags,
-                "for" in flags,
-                "with" in flags,
-                tuple(name.strip() for name in places[0].split(",")) if places and places[0] else (),
-            )
-        )
-    return tuple(verbs)
-
+# english base | government: objects | determiners and options | places where one does it. The options are a character
+# (see above), -adjective: excluded, habit=determiners: can be a habit, clock: punctual, daily, plain: without
+# adjectives, for: can be done for somebody, with: can be done with somebody.
+_FRAMES = """
+eat              | acc: FOOD | unowned daily habit=generic | kitchen, garden
+drink            | acc: DRINK | unowned daily habit=generic | kitchen, garden
+cook             | acc: soup, vegetable, meat | unowned daily for habit=generic
+buy              | acc: GOODS, FOOD, text, newspaper | unowned for -old
+sell             | acc: GOODS, house | any
+look for         | acc: WORN, OWNED, book, letter, newspaper | any | house, kitchen, office
+find             | acc: WORN, OWNED, book, letter, newspaper | any success | garden, park, office
+lose             | acc: key, bag, hat, jacket, picture, letter | specific accident | park, city, station
+read             | acc: text, newspaper | unowned habit=generic | kitchen, garden, park, library
+write            | acc: text | unowned for -old -boring habit=generic | office, library, garden
+wear             | acc: WORN | any duty daily habit=any
+wash             | acc: dishes, clothes, car, fruit | any -clean -new
+clean            | acc: opening, shoe, room | specific -clean -new habit=specific
+repair           | acc: device, vehicle, lamp, chair | any for -new
+open             | acc: opening, box, bottle, cupboard | specific clock -empty
+close            | acc: opening, box, bottle, cupboard | specific clock -empty
+turn on          | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
+turn off         | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
+bring along      | acc: cake, fruit, book, flower, picture, juice | unowned
+throw away       | acc: newspaper, letter, shoe, bottle, hat, lamp | specific -new -beautiful -expensive -good -interesting
+draw             | acc: plant, animal, house, church, ship | unowned | garden, park
+feed             | acc: animal | specific clock habit=specific
+sing             | acc: song | unowned daily habit=generic | garden, church
+visit            | acc: person | specific habit=specific
+call             | acc: person | specific clock habit=specific
+invite           | acc: person | specific habit=specific
+pick up          | acc: person | specific clock habit=specific
+meet             | acc: person | specific clock habit=specific | park, city, station
+learn            | acc: language | any with habit=any | library, office
+help             | dat: person | specific habit=specific | kitchen, garden, office
+thank            | dat: person | specific duty
+listen to        | dat: person | specific duty daily
+answer           | dat: person | specific duty
+congratulate     | dat: person | specific duty
+wait for         | auf: person | specific daily | station, park, hotel
+wait for         | auf: bus, train, letter | single plain duty daily
+think of         | an: person | specific event daily
+give             | dat+acc: fruit, cake, key, book, letter, flower, bag | unowned
+show             | dat+acc: picture, letter, book, garden, house, animal, vehicle, clothes | any
+bring            | dat+acc: cake, soup, newspaper, chair, bag, DRINK, flower | unowned habit=generic
+send             | dat+acc: letter, picture, book, poem, report, flower | unowned
+tell             | dat+acc: story | unowned -boring habit=generic
+need             | acc: GOODS, FOOD, key, text | unowned state -dirty -boring
+have             | acc: OWNED, WORN, text, question, sibling, time | generic past state
+see              | acc: animal, building, transport, vehicle, flower, lake | unowned perception
+like             | acc: FOOD, DRINK, animal, flower, clothes, city, film, text, song | any state -boring
+know             | acc: person | specific state
+understand       | acc: question, sentence, text, language | specific ability
+speak            | acc: language | any ability
+sleep            | none | any daily | garden, room, hotel
+work             | none | any with habit=any | office, library, garden, hotel
+swim             | none | any with habit=any | lake
+dance            | none | any with habit=any | garden, hotel, theatre
+laugh            | none | any event daily with
+cry              | none | any event daily | room, kitchen, garden
+play             | none | any with habit=any | garden, park, house, room
+get up           | none | any duty clock daily habit=any
+fall asleep      | none | any accident clock daily
+come back        | none | any clock habit=any
+go shopping      | none | any with habit=any | city, village
+watch television | none | any daily with habit=any
+drive            | goal: city | any habit=any
+travel           | goal: city, country | any
+go               | goal: outing | any habit=any
+walk             | goal: walk | any habit=any
+stay             | goal: home | any
+live             | goal: residence | any state
+"""
 
 _GOVERNMENTS: dict[str, Governs] = {
     "none": "none",
@@ -202,7 +244,63 @@ _GOVERNMENTS: dict[str, Governs] = {
     "an": "an",
     "goal": "goal",
 }
-_TAKES: dict[str, Takes] = {"specific": "specific", "unowned": "unowned", "generic": "generic", "any": "any"}
+_TAKES: dict[str, Takes] = {
+    "single": "single",
+    "specific": "specific",
+    "unowned": "unowned",
+    "generic": "generic",
+    "any": "any",
+}
+
+
+def _read_forms() -> dict[str, tuple[EnglishVerb, GermanVerb]]:
+    """The table of word forms by English base."""
+    forms = {}
+    for line in _FORMS.strip().splitlines():
+        english, german = line.split(" | ")
+        base, past = english.strip().split(" / ")
+        infinitive, participle, *more = german.split()
+        prefix, _, simple = infinitive.rpartition("|")
+        changed = "".join(form for form in more if form != "sein")
+        auxiliary: Literal["haben", "sein"] = "sein" if "sein" in more else "haben"
+        forms[base] = (EnglishVerb(base, past), GermanVerb(simple, participle, changed, prefix, auxiliary))
+    return forms
+
+
+def _read_verbs() -> tuple[Verb, ...]:
+    """The table of frames, each joined with the forms of its verb."""
+    forms = _read_forms()
+    verbs = []
+    for line in _FRAMES.strip().splitlines():
+        base, frame, options, *places = (part.strip() for part in line.split(" | "))
+        governs, _, things = frame.partition(": ")
+        for name, nouns in _GROUPS.items():
+            things = things.replace(name, nouns)
+        takes, *flags = options.split()
+        characters = [flag for flag in flags if flag in _CHARACTERS]
+        habits = [_TAKES[flag.removeprefix("habit=")] for flag in flags if flag.startswith("habit=")]
+        english, german = forms[base]
+        verbs.append(
+            Verb(
+                english,
+                german,
+                governs=_GOVERNMENTS[governs],
+                things=things,
+                takes=_TAKES[takes],
+                modes=_CHARACTERS[characters[0]] if characters else _ACTION,
+                excludes=frozenset(flag[1:] for flag in flags if flag.startswith("-")),
+                habit=habits[0] if habits else None,
+                is_state=not _STATES.isdisjoint(flags),
+                is_punctual="clock" in flags,
+                is_daily="daily" in flags,
+                has_adjective="plain" not in flags,
+                has_beneficiary="for" in flags,
+                has_companion="with" in flags,
+                places=tuple(places[0].split(", ")) if places else (),
+            )
+        )
+    return tuple(verbs)
+
 
 VERBS = _read_verbs()
 

@@ -153,7 +153,8 @@ CASES = {
     "a choice that is none": (
         "runtime: {device: gpu}\n",
         block("MT024", "`runtime.device` cannot be `gpu`", "ende.yaml:6:19",
-              "    6 | runtime: {device: gpu}\n      |                   ^^^", "the closest is `cuda`; allowed: `auto`, `cpu`, `cuda`"),
+              "    6 | runtime: {device: gpu}\n      |                   ^^^",
+              "the closest is `cuda`; allowed: `auto`, `cpu`, `cuda`"),
     ),
     "a preset that is none": (
         "model: tiny\n",

@@ -61,6 +61,10 @@ def test_quotes_make_text() -> None:
     assert read_text("[\"5\", 'true', 5]", "x").root.plain() == ("5", "true", 5)
 
 
+def test_a_pair_of_escapes_is_one_character_as_in_json() -> None:
+    assert read_text('"\\ud83d\\ude00"', "x").root.value == "😀"
+
+
 def test_every_value_and_key_knows_its_place() -> None:
     root = read_text("a: 1\nb:\n  - {c: two}\n", "x.yaml").root
     node = root.child("b")

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 
 import pyarrow
 import pyarrow.parquet
@@ -87,14 +88,8 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
     ]
     with pytest.raises(DataError) as caught:
         require_sources([parallel(source) for source in sources])
-    assert [problem.where for problem in caught.value.problems] == [
-        str(tmp_path / name) for name in ("lost1", "lost2", "", "lost3")
-    ] or [problem.where for problem in caught.value.problems] == [
-        str(tmp_path / "lost1"),
-        str(tmp_path / "lost2"),
-        str(tmp_path),
-        str(tmp_path / "lost3"),
-    ]
+    wanted = [tmp_path / "lost1", tmp_path / "lost2", tmp_path, tmp_path / "lost3"]
+    assert [problem.where for problem in caught.value.problems] == [str(path) for path in wanted]
     assert {problem.code for problem in caught.value.problems} == {"MT050"}
     assert caught.value.exit_code == 2
 
@@ -159,8 +154,8 @@ def test_unequal_lengths_give_both_counts_and_the_place(tmp_path, place, count):
     tgt = b"".join(b"x" * int(1.1 * length + length % 3) + b"\n" for length in kept)
     [problem] = problems(text(tmp_path, src, tgt))
     assert problem.code == "MT051"
-    assert "1,000 lines" in problem.message
-    assert f"{len(kept):,} lines" in problem.message
+    assert "x.en has 1,000 lines" in problem.message
+    assert problem.message.endswith(f"x.de has {len(kept)}")
     found = int(problem.where.rpartition(":")[2])
     assert abs(found - (place + 1)) <= 2
 
@@ -198,8 +193,6 @@ def test_a_tsv_row_with_too_few_columns_is_located(tmp_path):
 
 
 def test_a_changed_byte_changes_the_fingerprint_whatever_size_and_date_say(tmp_path):
-    import os
-
     read = text(tmp_path, b"a\nb\n", b"x\ny\n")
     before, times = read.fingerprint, (tmp_path / "x.de").stat()
     (tmp_path / "x.de").write_bytes(b"x\nz\n")
@@ -284,8 +277,6 @@ def test_a_split_that_is_not_there(tmp_path):
 
 
 def test_a_changed_table_is_read_anew(tmp_path):
-    import os
-
     file = tmp_path / "x.jsonl"
     file.write_text('{"en": "a", "de": "x"}\n')
     times = file.stat()
@@ -312,9 +303,6 @@ def test_the_phrasebook_needs_english_and_german():
 
 
 def test_the_phrasebook_in_both_directions():
-    phrasebook = pytest.importorskip("mt_trainer.data.phrasebook")
-    if not hasattr(phrasebook, "phrasebook_pairs"):
-        pytest.skip("the phrasebook is being written")
     source = PhrasebookSource(format="phrasebook", split="dev", max_pairs=3)
     forth, back = parallel(source), parallel(source, src_lang="de", tgt_lang="en")
     pairs = list(forth.pairs())

@@ -157,17 +157,19 @@ def test_the_bound_is_that_of_the_longest_output() -> None:
     """Ending at once has probability 0.5, going on 0.4, and then all six further tokens are certain.
 
     With exponent 2: log 0.5 / 1 = -0.69 for length 1, log 0.4 / (13/6)^2 = -0.195 for length 8. When the short one has
-    ended, the long one, at length 1, still has the score -0.92.
+    ended, the long one, at length 1, still has the score -0.92. A third, 4 6 7 8 9 10 with probability 1e-12, ends one
+    step before the long one: then two have finished, but the long one is ahead of both.
     """
     probabilities = torch.full((11, 11), 1e-12)
     probabilities[BOS, [EOS, 4]] = torch.tensor([0.5, 0.4])
     probabilities[range(4, 10), range(5, 11)] = 1.0
+    probabilities[range(4, 10), EOS] = 1e-20
     probabilities[10, EOS] = 1.0
     [[best]] = beam_search(
-        Chain(probabilities.log()[None], 3, disturbance=0.0),
+        Chain(probabilities.log()[None], 2, disturbance=0.0),
         **SPECIAL,
         max_lengths=torch.tensor([8]),
-        beam_size=3,
+        beam_size=2,
         length_penalty=2.0,
         n_best=1,
     )
@@ -184,7 +186,7 @@ def test_the_bound_saves_steps() -> None:
     assert len(eager.batch_sizes) < len(patient.batch_sizes)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 3.0])
 def test_beam_size_one_is_greedy_search(alpha: float) -> None:
     tables = random_tables(30, 9, seed=1)
     lengths = [1 + i % 9 for i in range(30)]
