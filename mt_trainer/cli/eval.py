@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,8 @@ def evaluate(
     target = output or folder / "evaluation" / ("" if checkpoint == "best" else opened.checkpoint)
     results = []
     for eval_set in sets:
-        results.append(evaluate_set(opened.translator, metrics, eval_set, progress=eval_set.name))
+        result = evaluate_set(opened.translator, metrics, eval_set, progress=eval_set.name)
+        results.append(replace(result, train_overlap=None))  # not counted here: the training text may be gone
         save_scores(results[-1], target, about=about)
     if as_json:
         print(json.dumps([as_record(result, about=about) for result in results], indent=2))

@@ -64,10 +64,8 @@ def translate(
                 error.add_note(f"the {num_lines:,} lines before it were translated")
             raise
     if cut_lines:
-        shown = ", ".join(str(line) for line in cut_lines[:10])
-        print(
-            f"note: {len(cut_lines):,} lines were longer than the model can read and were cut: {shown}", file=sys.stderr
-        )
+        shown = ", ".join(str(line) for line in cut_lines[:10]) + (", ..." if len(cut_lines) > 10 else "")
+        print(f"note: longer than the model can read, and cut: line {shown}", file=sys.stderr)
 
 
 def translate_lines(

@@ -81,7 +81,9 @@ def prepare_data(config: TrainConfig, *, announce: Callable[[str], None]) -> Pre
     try:
         tokenizers, corpus = _tokenizers_and_corpus(texts, config, problems, announce)
     except MtError as error:
-        raise DataError([*problems, *error.problems]) from error
+        if not problems:
+            raise
+        raise DataError(list(dict.fromkeys([*problems, *error.problems]))) from error
     if problems:
         raise DataError(problems)
 

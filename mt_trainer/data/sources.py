@@ -53,6 +53,7 @@ class Phrasebook:
         self.split = split
         self.max_pairs = max_pairs
         self.languages = languages
+        self._rows: list[PairRow] = []
 
     def missing(self) -> list[Problem]:
         """MT026 when the languages are others than English and German."""
@@ -72,11 +73,13 @@ class Phrasebook:
         return digest.hexdigest()
 
     def rows(self) -> Iterator[PairRow]:
-        """The generated pairs."""
+        """The generated pairs; kept in memory, since making them again takes longer than training a tokenizer."""
         from mt_trainer.data.phrasebook import phrasebook_pairs
 
-        for english, german in islice(phrasebook_pairs(self.split), self.max_pairs):
-            yield (english, german) if self.languages[0] == "en" else (german, english)
+        if not self._rows:
+            for english, german in islice(phrasebook_pairs(self.split), self.max_pairs):
+                self._rows.append((english, german) if self.languages[0] == "en" else (german, english))
+        yield from self._rows
 
     def notes(self) -> list[str]:
         """Nothing: generated text needs no mending."""

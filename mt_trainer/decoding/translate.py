@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, sample
-from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.model.transformer import DecoderCache, Transformer
 from mt_trainer.tokenizer import TokenizerPair
 
@@ -205,15 +204,7 @@ def build_translator(
 
     Its matmuls are float32: a step has few rows, so that it waits for weights, and casting these again at every step
     costs more than the smaller numbers save.
-
-    Raises:
-        ConfigError: MT026, when n_best asks for more than the search keeps.
     """
-    kept = {"beam": config.beam_size, "greedy": 1}.get(config.strategy, config.n_best)
-    if config.n_best > kept:
-        message = f"`n_best` is {config.n_best}, but {config.strategy} search keeps {kept}"
-        advice = "choose n_best <= beam_size with beam search, 1 with greedy search; sampling gives any number"
-        raise ConfigError(Problem("MT026", message, where="decoding.n_best", help=advice))
     return Translator(
         model,
         tokenizers,

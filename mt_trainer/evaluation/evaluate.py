@@ -64,7 +64,7 @@ def evaluate_set(
     notes = [*eval_set.notes, *reference_notes(eval_set.tgt_texts)]
     num_cut = sum(row[0].source_was_cut for row in translations)
     if num_cut:
-        notes.append(f"{num_cut:,} source lines are longer than the model can read and were cut")
+        notes.append(f"source lines longer than the model can read, and cut: {num_cut:,}")
     if eval_set.train_overlap:
         notes.append(eval_set.describe_overlap())
     return SetScores(

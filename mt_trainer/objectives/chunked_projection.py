@@ -49,7 +49,7 @@ class Setup:
             return self.chunk_rows
         num_bytes = CPU_CHUNK_BYTES if device.type == "cpu" else GPU_CHUNK_BYTES
         row_bytes = self.matmul_dtype.itemsize * vocab_size
-        if not self.is_blocked:
+        if device.type != "cpu" or not self.is_blocked:
             row_bytes += 2 * statistics_dtype(self.matmul_dtype).itemsize * vocab_size
         return max(16, num_bytes // row_bytes // 16 * 16)
 

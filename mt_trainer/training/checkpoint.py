@@ -83,7 +83,7 @@ def save_checkpoint(
         _sync(folder)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        free = shutil.disk_usage(folder if folder.is_dir() else folder.parent).free
+        free = shutil.disk_usage(next(part for part in (folder, *folder.parents) if part.is_dir())).free
         needed = sum(t.numel() * t.element_size() for part in (model, optimizer) for t in part.values())
         message = f"cannot write the checkpoint: {error} (needs {needed:,} bytes, {free:,} are free)"
         raise CheckpointError(Problem("MT103", message, where=str(final))) from error
@@ -104,7 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if _fingerprint(path / name) != expected:
                 raise ValueError(f"{name} is not what was written (size or SHA-256 differs)")
         state = json.loads((path / STATE).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         help_ = "an older checkpoint is used where there is one; else start the run anew"
         raise CheckpointError(Problem("MT102", f"damaged checkpoint: {error}", where=str(path), help=help_)) from error
     return Checkpoint(path, state)

@@ -89,7 +89,8 @@ class Sample(NamedTuple):
 
 
 def spread_samples(eval_set: EvalSet, hypotheses: Sequence[str], *, number: int) -> tuple[Sample, ...]:
-    """`number` sentences at equal distances, with reference and translation."""
+    """`number` sentences (or all, if there are fewer) at equal distances, with reference and translation."""
+    number = min(number, len(hypotheses))
     places = [len(hypotheses) * i // number for i in range(number)]
     return tuple(Sample(eval_set.src_texts[i], eval_set.tgt_texts[i], hypotheses[i]) for i in places)
 

@@ -90,8 +90,8 @@ class Records:
 
 
 def _open_at(path: Path, length: int) -> TextIO:
-    """The file, cut to a length and open for appending."""
+    """The file, cut to a length if it is longer, and open for appending."""
     file = path.open("a+", encoding="utf-8")
-    file.truncate(length)
+    file.truncate(min(length, path.stat().st_size))
     file.seek(0, 2)
     return file

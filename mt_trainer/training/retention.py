@@ -12,9 +12,13 @@ from mt_trainer.training.run_folder import best_checkpoint
 
 
 def prune(folder: Path, *, keep: int, select_by: Literal["bleu", "nll"]) -> None:
-    """Remove all but the newest `keep` checkpoints and the best one. Only those that verify count."""
+    """Remove all but the newest `keep` validated checkpoints, the best and the newest. Only those that verify count.
+
+    One that a signal left, without validation, takes no place: an interrupted run keeps what another keeps.
+    """
     valid, _ = valid_checkpoints(folder)
-    kept = {checkpoint.name for checkpoint in [*valid[-keep:], best_checkpoint(valid, select_by)]}
+    validated = [checkpoint for checkpoint in valid if checkpoint.state["dev"]]
+    kept = {checkpoint.name for checkpoint in [*validated[-keep:], valid[-1], best_checkpoint(valid, select_by)]}
     for checkpoint in valid:
         if checkpoint.name not in kept:
             shutil.rmtree(checkpoint.path)
@@ -22,9 +26,11 @@ def prune(folder: Path, *, keep: int, select_by: Literal["bleu", "nll"]) -> None
 
 @torch.no_grad()
 def average_newest(folder: Path, number: int) -> tuple[dict[str, Tensor], list[str]]:
-    """The mean of the weights of the newest `number` checkpoints of training, and their names, oldest first."""
+    """The mean of the weights of the newest `number` validated checkpoints of training, and their names."""
     valid, _ = valid_checkpoints(folder)
-    newest = [checkpoint for checkpoint in valid if "progress" in checkpoint.state][-number:]
+    newest = [checkpoint for checkpoint in valid if "progress" in checkpoint.state and checkpoint.state["dev"]][
+        -number:
+    ]
     total: dict[str, Tensor] = {}
     for checkpoint in newest:
         for name, tensor in checkpoint.model().items():

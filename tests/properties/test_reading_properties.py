@@ -3,16 +3,20 @@
 import gzip
 import tempfile
 from pathlib import Path
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt_trainer.config.data import TextSource
 from mt_trainer.data.cleaning import Verdict, judge_texts
+from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.sources import read_source
 
 SEPARATORS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\t", " ", "\ufeff"]
-TEXTS = st.lists(st.one_of(st.sampled_from(SEPARATORS), st.sampled_from(["a", "ä", "漢", "bc"])), max_size=30).map("".join)
+TEXTS = st.lists(st.one_of(st.sampled_from(SEPARATORS), st.sampled_from(["a", "ä", "漢", "bc"])), max_size=30).map(
+    "".join
+)
 BYTES = st.lists(
     st.one_of(st.sampled_from([each.encode() for each in SEPARATORS]), st.binary(min_size=1, max_size=3)), max_size=20
 ).map(b"".join)
@@ -25,7 +29,9 @@ def oracle(content: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in ended] + ([last] if last else [])
 
 
-def read(folder: Path, src: bytes, tgt: bytes, *, packed: bool, on_invalid_text):
+def read(
+    folder: Path, src: bytes, tgt: bytes, *, packed: bool, on_invalid_text: Literal["stop", "skip"]
+) -> ParallelText:
     names = [folder / f"{side}{'.gz' if packed else ''}" for side in ("src", "tgt")]
     for name, content in zip(names, (src, tgt), strict=True):
         name.write_bytes(gzip.compress(content) if packed else content)
@@ -35,7 +41,7 @@ def read(folder: Path, src: bytes, tgt: bytes, *, packed: bool, on_invalid_text)
 
 @settings(max_examples=300, deadline=None)
 @given(src=TEXTS, packed=st.booleans())
-def test_lines_are_those_of_the_oracle(src, packed):
+def test_lines_are_those_of_the_oracle(src: Any, packed: bool) -> None:
     wanted = [line.decode() for line in oracle(src.encode())]
     numbers = "".join(f"{number}\n" for number in range(len(wanted)))
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +58,7 @@ def valid(line: bytes) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(src=BYTES)
-def test_any_bytes_are_read_or_skipped_as_a_pair(src):
+def test_any_bytes_are_read_or_skipped_as_a_pair(src: Any) -> None:
     lines = oracle(src)
     numbers = "".join(f"{number}\n" for number in range(len(lines))).encode()
     wanted = [(line.decode(), str(number)) for number, line in enumerate(lines) if valid(line)]
@@ -67,10 +73,10 @@ SIDES = st.one_of(st.sampled_from(["", " ", "\u3000", "a", "b"]), st.text(max_si
 
 @settings(max_examples=300, deadline=None)
 @given(pairs=st.lists(st.tuples(SIDES, SIDES), max_size=30), drop_duplicates=st.booleans())
-def test_cleaning_judges_each_pair_where_it_stands(pairs, drop_duplicates):
+def test_cleaning_judges_each_pair_where_it_stands(pairs: list[tuple[str, str]], drop_duplicates: bool) -> None:
     verdicts = judge_texts(pairs, max_length=100, drop_identical=False, drop_duplicates=drop_duplicates)
     assert len(verdicts) == len(pairs)
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     for pair, verdict in zip(pairs, verdicts, strict=True):
         if not pair[0].strip() or not pair[1].strip():
             assert verdict == Verdict.BLANK

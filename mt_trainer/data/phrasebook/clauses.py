@@ -5,6 +5,7 @@ and the middle field lies between. In a main clause the finite verb is second, i
 subordinate clause it goes to the very end: three methods of ``Clause``, three arrangements of the same parts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -12,8 +13,8 @@ from typing import NamedTuple
 from mt_trainer.data.phrasebook import english as en
 from mt_trainer.data.phrasebook.english import EnglishVerb, EnglishVerbGroup
 from mt_trainer.data.phrasebook.german import IRREGULAR_PRESENT, PRETERITE, GermanVerb
+from mt_trainer.data.phrasebook.modes import Mode
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
-from mt_trainer.data.phrasebook.verbs import Mode, Verb
 
 _GERMAN_MODALS = {
     Mode.FUTURE: "werden",
@@ -78,19 +79,15 @@ def german_verb_group(verb: GermanVerb, mode: Mode, person: int) -> GermanVerbGr
     return GermanVerbGroup(finite, bracket, f"{bracket} {finite}")
 
 
-def mode_tags(verb: Verb, mode: Mode) -> list[P]:
-    """What the verb group itself shows."""
-    tags = [P.SEPARABLE_VERB] if verb.german.prefix else []
+def tense_tags(verb: GermanVerb, mode: Mode) -> list[P]:
+    """Which phenomenon the tense or modality is."""
     if mode is Mode.PAST:
-        if verb.german.infinitive in PRETERITE:
-            tags.append(P.PRETERITE)
-        else:
-            tags.append(P.PERFECT_WITH_SEIN if verb.german.auxiliary == "sein" else P.PERFECT_WITH_HABEN)
-    elif mode is Mode.FUTURE:
-        tags.append(P.FUTURE)
-    elif mode in _GERMAN_MODALS:
-        tags.append(P.MODAL_VERB)
-    return tags
+        if verb.infinitive in PRETERITE:
+            return [P.PRETERITE]
+        return [P.PERFECT_WITH_SEIN if verb.auxiliary == "sein" else P.PERFECT_WITH_HABEN]
+    if mode is Mode.FUTURE:
+        return [P.FUTURE]
+    return [P.MODAL_VERB] if mode in _GERMAN_MODALS else []
 
 
 def join(*words: str) -> str:
@@ -145,7 +142,7 @@ class Clause:
         return join(verb.auxiliary, self.subject, negation, self.medial, verb.rest, self.tail, self.time)
 
     def english_infinitive(self) -> str:
-        """ "to call his aunt"; for clauses drawn without subject and negation."""
+        """Like "to call his aunt"; for clauses drawn without subject and negation."""
         return join("to", self.english_verb.rest, self.tail, self.time)
 
     def _middle(self) -> str:
@@ -158,7 +155,9 @@ class Clause:
     def time_first(self) -> str:
         """Time, finite verb, subject: the verb stays second."""
         verb = self.german_verb
-        return join(self.german_time, verb.finite, self.german_subject, self.german_early, self.german_late, verb.bracket)
+        return join(
+            self.german_time, verb.finite, self.german_subject, self.german_early, self.german_late, verb.bracket
+        )
 
     def verb_first(self) -> str:
         """Finite verb, subject: questions, and main clauses after a subordinate clause or a question word."""
@@ -175,4 +174,4 @@ class Draft(NamedTuple):
     english: str
     german: str
     mark: str
-    tags: list[P]
+    tags: Sequence[P]

@@ -1,165 +1,169 @@
-"""Sentences with be: qualities, comparisons, professions, places, possession; age, price, clock and calendar."""
+"""Sentences that describe: qualities, comparisons, professions, age, price, owners."""
 
-from mt_trainer.data.phrasebook import times
-from mt_trainer.data.phrasebook.clauses import Draft
-from mt_trainer.data.phrasebook.determiners import (
-    MINE,
-    NUMBERS,
-    THE,
-    THIS,
-    A,
-    Determiner,
-)
+from mt_trainer.data.phrasebook.adjectives import ADJECTIVES, ADJECTIVES_OF_KIND, STATES
+from mt_trainer.data.phrasebook.clauses import Draft, join
+from mt_trainer.data.phrasebook.determiners import MINE, THE, THIS
 from mt_trainer.data.phrasebook.dice import Dice
 from mt_trainer.data.phrasebook.english import PAST_OF_BE, PRESENT_OF_BE
-from mt_trainer.data.phrasebook.german import IRREGULAR_PRESENT, PRETERITE, SIE, prepositional
-from mt_trainer.data.phrasebook.nouns import ADJECTIVES, ADJECTIVES_OF_KIND, NOUNS, STATES
+from mt_trainer.data.phrasebook.german import IRREGULAR_PRESENT, PRETERITE, SIE
+from mt_trainer.data.phrasebook.nouns import NOUNS, nouns_of
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import (
     KIN,
     NAMES,
     PEOPLE,
-    PRONOUNS,
     Phrase,
-    draw_object_person,
+    draw_other_person,
     draw_person,
     draw_phrase,
     draw_subject,
     noun_phrase,
     possessed,
 )
-from mt_trainer.data.phrasebook.times import english_number, german_number
-from mt_trainer.data.phrasebook.verbs import Mode
+from mt_trainer.data.phrasebook.times import NO_TIME, PAST_DAYS, Time, english_number, german_number
 
-_THINGS = tuple(
-    noun
-    for noun in NOUNS.values()
-    if noun.kind
-    in (
-        "animal soup cake clothes dress shoe bag box device lamp flower picture furniture vehicle transport text newspaper question "
-        "song bottle room building open place event dishes"
-    ).split()
-    or noun.kind in ("open place", "hot drink", "cold drink")
+_DESCRIBED = nouns_of(
+    "animal, soup, cake, hot drink, cold drink, clothes, dress, bag, box, device, lamp, picture, furniture, flower, "
+    "bottle, vehicle, transport, text, newspaper, question, song, dishes, opening, room, building, public building, open place, "
+    "event"
 )
-_OWNABLE = tuple(
-    noun
-    for noun in NOUNS.values()
-    if noun.kind in ("animal", "bag", "device", "vehicle", "clothes", "key", "picture", "lamp", "text", "building")
-    and noun.english not in ("church", "station", "school", "museum", "library", "story", "theatre")
+_OWNED = nouns_of(
+    "animal, bag, device, vehicle, clothes, key, picture, lamp, book, letter, poem, house, garden, hotel, restaurant"
+)
+# What can be "too much"; the rest only "very".
+_EXCESSIVE = frozenset(
+    "old young small big expensive hot cold long short boring difficult slow heavy quiet sweet".split()
 )
 
 
-def draw_owned(dice: Dice, *, has_adjective: bool = False) -> Phrase:
-    """Something with its owner in the genitive: "the old man's car", "Anna's new coat", "my sister's dog"."""
-    noun = dice.pick(_OWNABLE)
-    adjective = dice.pick(ADJECTIVES_OF_KIND[noun.kind]) if has_adjective and dice.chance(30) else None
-    roll = dice.roll(3)
-    if roll == 0:
-        return possessed(dice.pick(NAMES), noun, adjective)
-    people = KIN if roll == 1 else PEOPLE
-    owner = dice.pick(people)
-    determiner = dice.pick(MINE) if roll == 1 else dice.pick((THE, THIS))
-    owner_adjective = dice.pick(ADJECTIVES_OF_KIND[owner.kind]) if dice.chance(30) else None
-    return possessed(noun_phrase(owner, determiner, owner_adjective), noun, adjective)
-
-
-def _draw_thing(dice: Dice) -> Phrase:
-    if dice.chance(35):
-        return draw_owned(dice)
-    noun = dice.pick(_THINGS)
-    return draw_phrase(dice, noun, "specific", adjective_percent=15)
-
-
-def quality(dice: Dice) -> Draft:
-    """ "This coat is very expensive.", "Is my uncle's car new?", "The film was not interesting." """
-    if dice.chance(40):
-        subject = draw_subject(dice, adjective_percent=15)
-        while subject.group in ("number", "indefinite"):
-            subject = draw_subject(dice, adjective_percent=15)
-        options = STATES
-    else:
-        subject = _draw_thing(dice)
-        assert subject.noun is not None
-        options = ADJECTIVES_OF_KIND[subject.noun.kind]
-    adjective = dice.pick(options)
-    while f" {adjective.english} " in subject.english or ("old" in subject.english and adjective.english in ("new", "young")):
-        adjective = dice.pick(options)
-    is_gradable = bool(adjective.german_comparative) or adjective in STATES
-    degree_en, degree_de = dice.pick((("", ""), ("very", "sehr"), ("too", "zu"))) if is_gradable else ("", "")
-    if degree_en == "too" and adjective in STATES:
-        degree_en, degree_de = "very", "sehr"
-    is_past = dice.chance(25) and adjective in STATES
-    verb_en = (PAST_OF_BE if is_past else PRESENT_OF_BE)[subject.person]
-    verb_de = (PRETERITE if is_past else IRREGULAR_PRESENT)["sein"][subject.person]
-    tags = [*subject.tags, *([P.PRETERITE] if is_past else [])]
-    time_en, time_de = dice.pick((("yesterday", "gestern"), ("last week", "letzte Woche"))) if is_past else ("", "")
-    predicate_en = " ".join(word for word in (degree_en, adjective.english, time_en) if word)
-    predicate_de = " ".join(word for word in (time_de, degree_de, adjective.german) if word)
-    negated_de = " ".join(word for word in (time_de, "nicht", degree_de, adjective.german) if word)
-    roll = dice.roll(10)
-    if roll < 5:
-        return Draft(
-            f"{subject.english} {verb_en} {predicate_en}", f"{subject.nominative} {verb_de} {predicate_de}", ".", tags
-        )
-    if roll < 7:
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(
-            f"{verb_en} {subject.english} {predicate_en}", f"{verb_de} {subject.nominative} {predicate_de}", "?", tags
-        )
-    tags.append(P.NEGATION_NICHT)
-    return Draft(
-        f"{subject.english} {verb_en} not {predicate_en}", f"{subject.nominative} {verb_de} {negated_de}", ".", tags
-    )
-
-
-# Kinds whose members one compares, and in what.
-_COMPARED: tuple[tuple[str, str], ...] = (
-    ("adult acquaintance parent sibling young child", "old young friendly clever"),
-    ("clothes dress bag device furniture vehicle lamp", "new old expensive cheap beautiful"),
-    ("text film concert newspaper", "long short interesting boring good"),
-    ("animal furniture building box lamp bag", "big small old"),
-    ("transport vehicle", "fast slow modern"),
-)
-
-
-def _is_singular_specific(phrase: Phrase) -> bool:
+def is_one_known(phrase: Phrase) -> bool:
+    """Whether the phrase means one particular person or thing."""
     return phrase.person != SIE and phrase.group in ("definite", "demonstrative", "possessive")
 
 
+def draw_one_known_person(dice: Dice) -> Phrase:
+    """A particular person, without an adjective."""
+    while not is_one_known(person := draw_person(dice, adjective_percent=0)):
+        pass
+    return person
+
+
+def draw_owned(dice: Dice) -> Phrase:
+    """A thing with its owner in the genitive: "the old man's car", "Anna's car", "my sister's dog"."""
+    noun = dice.pick(_OWNED)
+    roll = dice.roll(3)
+    if roll == 0:
+        return possessed(dice.pick(NAMES), noun)
+    owner = dice.pick(KIN if roll == 1 else PEOPLE)
+    adjective = dice.pick(ADJECTIVES_OF_KIND[owner.kind]) if dice.chance(30) else None
+    return possessed(noun_phrase(owner, dice.pick(MINE if roll == 1 else (THE, THIS)), adjective), noun)
+
+
+def _predicate(
+    subject: Phrase,
+    english: str,
+    german: str,
+    mark: str,
+    tags: list[P],
+    *,
+    is_negated: bool = False,
+    time: Time = NO_TIME,
+) -> Draft:
+    """Subject, be and what is said of it; yesterday's state in the past."""
+    is_past = bool(time.english)
+    be = (PAST_OF_BE if is_past else PRESENT_OF_BE)[subject.person]
+    sein = (PRETERITE if is_past else IRREGULAR_PRESENT)["sein"][subject.person]
+    tags = [*subject.tags, *tags]
+    if is_past:
+        tags.append(P.PRETERITE)
+    if is_negated:
+        tags.append(P.NEGATION_NICHT)
+    not_en, not_de = ("not", "nicht") if is_negated else ("", "")
+    if mark == "?":
+        tags.append(P.YES_NO_QUESTION)
+        return Draft(
+            join(be, subject.english, not_en, english, time.english),
+            join(sein, subject.nominative, time.german, not_de, german),
+            mark,
+            tags,
+        )
+    return Draft(
+        join(subject.english, be, not_en, english, time.english),
+        join(subject.nominative, sein, time.german, not_de, german),
+        mark,
+        tags,
+    )
+
+
+def state_of_person(dice: Dice) -> Draft:
+    """Like: Anna is very tired. / Was your uncle ill yesterday?"""
+    subject = draw_subject(dice)
+    adjective = dice.pick(STATES)
+    degree = dice.pick((("", ""), ("", ""), ("very ", "sehr ")))
+    time = dice.pick((PAST_DAYS[0], *PAST_DAYS[2:4])) if dice.chance(35) else NO_TIME
+    roll = dice.roll(10)
+    is_question = roll < 3 and subject.pronoun != "I"
+    english, german = degree[0] + adjective.english, degree[1] + adjective.german
+    return _predicate(subject, english, german, "?" if is_question else ".", [], is_negated=roll > 6, time=time)
+
+
+def quality_of_thing(dice: Dice) -> Draft:
+    """Like: This coat is too expensive. / Is my uncle's car new?"""
+    if dice.chance(40):
+        subject = draw_owned(dice)
+    else:
+        subject = draw_phrase(dice, dice.pick(_DESCRIBED), "specific", adjective_percent=0)
+    assert subject.noun is not None
+    adjective = dice.pick(ADJECTIVES_OF_KIND[subject.noun.kind])
+    english, german = adjective.english, adjective.german
+    roll = dice.roll(3)
+    if roll == 0 and adjective.german_comparative:
+        english, german = f"very {english}", f"sehr {german}"
+    elif roll == 1 and adjective.english in _EXCESSIVE:
+        english, german = f"too {english}", f"zu {german}"
+    roll = dice.roll(10)
+    return _predicate(subject, english, german, "?" if roll < 2 else ".", [], is_negated=roll > 6)
+
+
+# Things and people that one compares with each other, and in what.
+_COMPARED = tuple(
+    (nouns_of(nouns), tuple(ADJECTIVES[name] for name in adjectives.split()))
+    for nouns, adjectives in (
+        ("man, woman, neighbour, teacher, student, child, parent, sibling", "young friendly clever"),
+        ("man, woman, neighbour, teacher, doctor, parent, sibling", "old friendly clever famous"),
+        ("clothes, dress", "expensive cheap beautiful new old"),
+        ("device, lamp", "expensive cheap new old modern"),
+        ("furniture", "expensive cheap heavy big small old"),
+        ("text", "long short interesting boring good"),
+        ("film, concert, course", "long short interesting boring"),
+        ("dog, cat, horse, cow", "big small old young"),
+        ("house, hotel, museum, church, school", "big small old new beautiful modern"),
+        ("vehicle, bus, train", "fast slow modern old"),
+        ("box, bag", "big small"),
+        ("lake, park, garden", "big small beautiful quiet"),
+        ("city, village", "big small beautiful quiet old"),
+    )
+)
+
+
 def comparison(dice: Dice) -> Draft:
-    """ "The train is faster than the bus.", "My brother is as old as your sister." """
-    kinds, names = dice.pick(_COMPARED)
-    adjective = ADJECTIVES[dice.pick(names.split())]
-    nouns = [noun for noun in NOUNS.values() if ((noun.kind in kinds.split() or noun.english in kinds.split()) and noun.english_plural) or (noun.kind == "parent" and "parent" in kinds)]
-    one, two = dice.pick(nouns), dice.pick(nouns)
-    while one.kind != two.kind and not kinds.startswith("adult"):
-        two = dice.pick(nouns)
-    first = draw_phrase(dice, one, "specific", adjective_percent=0)
-    second = draw_phrase(dice, two, "specific", adjective_percent=0)
-    while one is two or first.person != second.person:
-        two = dice.pick(nouns)
-        if one.kind == two.kind or kinds.startswith("adult"):
-            second = draw_phrase(dice, two, "specific", adjective_percent=0)
-        if one.english == "shoe" or len({n for n in nouns if n.kind == one.kind}) < 2:
-            one = two = dice.pick(nouns)
-            first = draw_phrase(dice, one, "specific", adjective_percent=0)
-    verb_en, verb_de = PRESENT_OF_BE[first.person], IRREGULAR_PRESENT["sein"][first.person]
-    tags = [*first.tags, *second.tags, P.COMPARISON]
+    """Like: The train is faster than the bus. / My brother is as old as your sister."""
+    nouns, adjectives = dice.pick(_COMPARED)
+    first = draw_phrase(dice, dice.pick(nouns), "specific", adjective_percent=0)
+    while True:
+        second = draw_phrase(dice, dice.pick(nouns), "specific", adjective_percent=0)
+        if second.noun is not first.noun and second.person == first.person:
+            break
+    adjective = dice.pick(adjectives)
     if dice.chance(60):
-        comparative = adjective.english_comparative
-        english, german = f"{comparative} than {second.english}", f"{adjective.german_comparative} als {second.nominative}"
+        english = f"{adjective.english_comparative} than {second.english}"
+        german = f"{adjective.german_comparative} als {second.nominative}"
     else:
         english = f"as {adjective.english} as {second.english}"
         german = f"so {adjective.german} wie {second.nominative}"
-    if dice.chance(25):
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"{verb_en} {first.english} {english}", f"{verb_de} {first.nominative} {german}", "?", tags)
-    if dice.chance(30):
-        tags.append(P.NEGATION_NICHT)
-        return Draft(
-            f"{first.english} {verb_en} not {english}", f"{first.nominative} {verb_de} nicht {german}", ".", tags
-        )
-    return Draft(f"{first.english} {verb_en} {english}", f"{first.nominative} {verb_de} {german}", ".", tags)
+    roll = dice.roll(10)
+    tags = [*second.tags, P.COMPARISON]
+    return _predicate(first, english, german, "?" if roll < 3 else ".", tags, is_negated=roll > 7)
 
 
 # english, masculine, feminine
@@ -171,244 +175,86 @@ _PROFESSIONS = (
     ("an engineer", "Ingenieur", "Ingenieurin"),
     ("a farmer", "Landwirt", "Landwirtin"),
 )
+_WITH_PROFESSION = frozenset({"adult", "parent", "sibling"})
 
 
 def profession(dice: Dice) -> Draft:
-    """ "My sister is a doctor.", "Meine Schwester ist Ärztin.": no article, and a form for women."""
-    subject = draw_person(dice, adjective_percent=20)
-    while subject.pronoun not in ("he", "she") or (subject.noun and subject.noun.kind in ("acquaintance", "young")) or subject.group == "indefinite":
-        subject = dice.pick((PRONOUNS["he"], PRONOUNS["she"])) if dice.chance(15) else draw_person(dice, adjective_percent=20)
+    """Like "My sister is a doctor.", "Meine Schwester ist Ärztin.": no article, and a form for women."""
+    while True:
+        subject = draw_subject(dice, adjective_percent=20)
+        has_gender = subject.pronoun in ("he", "she")
+        if has_gender and (subject.noun is None or subject.noun.kind in _WITH_PROFESSION):
+            break
     english, masculine, feminine = dice.pick(_PROFESSIONS)
-    german = masculine if subject.pronoun == "he" else feminine
-    tags = [*subject.tags, P.PROFESSION]
+    german, kein = (masculine, "kein") if subject.pronoun == "he" else (feminine, "keine")
     roll = dice.roll(10)
-    if roll < 5:
-        return Draft(f"{subject.english} is {english}", f"{subject.nominative} ist {german}", ".", tags)
-    if roll < 7:
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"is {subject.english} {english}", f"ist {subject.nominative} {german}", "?", tags)
-    if roll < 9:
-        tags += [P.MODAL_VERB]
-        return Draft(f"{subject.english} wants to become {english}", f"{subject.nominative} will {german} werden", ".", tags)
-    tags.append(P.NEGATION_KEIN)
-    kein = "kein" if subject.pronoun == "he" else "keine"
-    return Draft(f"{subject.english} is not {english}", f"{subject.nominative} ist {kein} {german}", ".", tags)
-
-
-# What lies and what stands, and where: preposition in both languages and the nouns after it.
-_LYING = tuple(NOUNS[name] for name in "book letter newspaper key knife report picture".split())
-_STANDING = tuple(NOUNS[name] for name in "cup bottle glass lamp plate".split())
-_SPOTS: tuple[tuple[str, str, str], ...] = (
-    ("on", "auf", "table chair cupboard"),
-    ("under", "unter", "table bed chair sofa"),
-    ("next to", "neben", "lamp bed door sofa computer box"),
-    ("behind", "hinter", "door sofa television box"),
-    ("in", "in", "box cupboard"),
-)
-_SPOT_DETERMINERS: tuple[Determiner, ...] = (THE, THE, THE, THIS, *MINE)
-
-
-def position(dice: Dice) -> Draft:
-    """ "The key is lying on the table." (dative) and "Anna is putting the key on the table." (accusative)."""
-    is_lying = dice.chance(50)
-    item = draw_phrase(dice, dice.pick(_LYING if is_lying else _STANDING), "any", adjective_percent=25)
-    english_preposition, german_preposition, names = dice.pick(_SPOTS)
-    noun = NOUNS[dice.pick(names.split())]
-    while noun is item.noun:
-        noun = NOUNS[dice.pick(names.split())]
-    adjective = dice.pick(ADJECTIVES_OF_KIND[noun.kind]) if dice.chance(25) else None
-    spot = noun_phrase(noun, dice.pick(_SPOT_DETERMINERS), adjective)
-    spot_en = f"{english_preposition} {spot.english}"
-    tags = [*item.tags, *spot.tags, P.TWO_WAY_PREPOSITION]
-    if dice.chance(55):
-        subject = draw_subject(dice)
-        mode = dice.pick((Mode.NOW, Mode.PAST, Mode.PAST, Mode.FUTURE, Mode.CAN, Mode.MUST, Mode.SHOULD))
-        from mt_trainer.data.phrasebook.clauses import english_verb_group, german_verb_group, join
-        from mt_trainer.data.phrasebook.english import EnglishVerb
-        from mt_trainer.data.phrasebook.german import GermanVerb
-        legen, stellen, put = GermanVerb("legen", "gelegt"), GermanVerb("stellen", "gestellt"), EnglishVerb("put", "put")
-        en = english_verb_group(put, mode, subject.person, False)
-        de = german_verb_group(legen if is_lying else stellen, mode, subject.person)
-        spot_de = prepositional(german_preposition, spot.accusative)
-        tags += subject.tags
-        if mode in (Mode.CAN, Mode.MUST, Mode.SHOULD): tags.append(P.MODAL_VERB)
-        elif mode is Mode.PAST: tags.append(P.PERFECT_WITH_HABEN)
-        elif mode is Mode.FUTURE: tags.append(P.FUTURE)
-        if dice.chance(25):
-            tags.append(P.YES_NO_QUESTION)
-            return Draft(join(en.auxiliary, subject.english, en.rest, item.english, spot_en), join(de.finite, subject.nominative, item.accusative, spot_de, de.bracket), "?", tags)
-        return Draft(join(subject.english, en.whole, item.english, spot_en), join(subject.nominative, de.finite, item.accusative, spot_de, de.bracket), ".", tags)
-    spot_de = prepositional(german_preposition, spot.dative)
-    be = PRESENT_OF_BE[item.person]
-    verb_en = "lying" if is_lying else "standing"
-    verb_de = (("liegt", "liegen") if is_lying else ("steht", "stehen"))[item.person == SIE]
-    if dice.chance(25):
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"{be} {item.english} {verb_en} {spot_en}", f"{verb_de} {item.nominative} {spot_de}", "?", tags)
-    return Draft(f"{item.english} {be} {verb_en} {spot_en}", f"{item.nominative} {verb_de} {spot_de}", ".", tags)
+    if roll < 3 and (subject.noun is None or subject.noun.kind == "sibling"):
+        will, werden = f"{subject.english} wants to become {english}", f"{subject.nominative} will {german} werden"
+        return Draft(will, werden, ".", [*subject.tags, P.PROFESSION, P.MODAL_VERB])
+    if roll < 4:
+        tags = [P.PROFESSION, P.NEGATION_KEIN]
+        return _predicate(subject, f"not {english}", f"{kein} {german}", ".", tags)
+    return _predicate(subject, english, german, "?" if roll < 6 else ".", [P.PROFESSION])
 
 
 def belonging(dice: Dice) -> Draft:
-    """ "This car belongs to my uncle.", "Who does this car belong to?" """
-    noun = dice.pick(_OWNABLE)
-    thing = draw_phrase(dice, noun, "specific", adjective_percent=50)
-    while thing.group == "possessive":
-        thing = draw_phrase(dice, noun, "specific", adjective_percent=50)
+    """Like: This car belongs to my uncle. / Who does this car belong to?"""
+    thing = draw_phrase(dice, dice.pick(_OWNED), "pointed", adjective_percent=40)
     is_plural = thing.person == SIE
-    german = "gehören" if is_plural else "gehört"
-    does = "do" if is_plural else "does"
+    does, gehört = ("do", "gehören") if is_plural else ("does", "gehört")
     tags = [*thing.tags, P.DATIVE_OBJECT]
-    if dice.chance(20):
+    roll = dice.roll(10)
+    if roll < 2:
         tags.append(P.WH_QUESTION)
-        return Draft(f"who {does} {thing.english} belong to", f"wem {german} {thing.nominative}", "?", tags)
-    owner = draw_object_person(dice, thing)
+        return Draft(f"who {does} {thing.english} belong to", f"wem {gehört} {thing.nominative}", "?", tags)
+    owner = draw_other_person(dice, thing)
     tags += owner.oblique_tags
-    if dice.chance(30):
+    if roll < 4:
         tags.append(P.YES_NO_QUESTION)
-        if owner.is_pronoun:
-            german_text = f"{german} {thing.nominative} {owner.dative}"
-        else:
-            german_text = f"{german} {thing.nominative} {owner.dative}"
-        return Draft(f"{does} {thing.english} belong to {owner.english_object}", german_text, "?", tags)
-    if dice.chance(30):
+        english = f"{does} {thing.english} belong to {owner.english_object}"
+        return Draft(english, f"{gehört} {thing.nominative} {owner.dative}", "?", tags)
+    if roll < 6:
         tags.append(P.NEGATION_NICHT)
-        return Draft(f"{thing.english} {does} not belong to {owner.english_object}", f"{thing.nominative} {german} {owner.dative} nicht", ".", tags)
-    belongs = "belong" if is_plural else "belongs"
-    return Draft(f"{thing.english} {belongs} to {owner.english_object}", f"{thing.nominative} {german} {owner.dative}", ".", tags)
+        english = f"{thing.english} {does} not belong to {owner.english_object}"
+        return Draft(english, f"{thing.nominative} {gehört} {owner.dative} nicht", ".", tags)
+    english = f"{thing.english} {'belong' if is_plural else 'belongs'} to {owner.english_object}"
+    return Draft(english, f"{thing.nominative} {gehört} {owner.dative}", ".", tags)
 
 
-_FOUND_IN: dict[str, str] = {
-    "kitchen": "table chair cupboard window lamp",
-    "garden": "tree flower bird chair table",
-    "room": "bed chair lamp sofa computer picture television table",
-    "city": "museum theatre library park church hotel restaurant station school",
-    "village": "church school restaurant hotel lake library",
-    "park": "lake tree flower restaurant",
-    "office": "computer table chair lamp picture cupboard",
-    "hotel": "restaurant garden",
-    "library": "book computer newspaper chair",
-}
-
-
-def existence(dice: Dice) -> Draft:
-    """ "In the kitchen there are two chairs.", "In der Küche gibt es zwei Stühle." """
-    place_name = dice.pick(tuple(_FOUND_IN))
-    from mt_trainer.data.phrasebook.places import draw_place
-    place = draw_place(dice, place_name)
-    noun = NOUNS[dice.pick(_FOUND_IN[place_name].split())]
-    is_question = dice.chance(25)
-    adjectives = ADJECTIVES_OF_KIND[noun.kind]
-    adjective = dice.pick(adjectives) if dice.chance(40) else None
-    determiner = dice.pick((A, A, A, dice.pick(NUMBERS), dice.pick(NUMBERS)))
-    thing = noun_phrase(noun, determiner, adjective)
-    be = PRESENT_OF_BE[thing.person]
-    tags = [*place.tags, *thing.tags, P.EXISTENCE]
-    if is_question:
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"{be} there {thing.english} {place.english}", f"gibt es {place.german} {thing.accusative}", "?", tags)
-    tags.append(P.INVERSION)
-    return Draft(f"{place.english} there {be} {thing.english}", f"{place.german} gibt es {thing.accusative}", ".", tags)
+# The age of people of a kind, from and up to.
+_AGES = {"child": (3, 13), "parent": (40, 65), "sibling": (3, 30), "young": (19, 30)}
 
 
 def age(dice: Dice) -> Draft:
-    """ "My grandmother is seventy-three years old." """
-    subject = draw_person(dice, adjective_percent=0)
-    while not _is_singular_specific(subject):
-        subject = draw_person(dice, adjective_percent=0)
-    low, high = 20, 70
-    if subject.noun is not None:
-        low, high = {"child": (3, 13), "parent": (55, 96), "sibling": (3, 29), "young": (19, 29)}.get(
-            subject.noun.kind, (26, 80)
-        )
-        if subject.noun.english in ("father", "mother", "uncle", "aunt"):
-            low, high = 40, 70
+    """Like: My grandmother is seventy-three years old. / How old is Anna?"""
+    subject = draw_one_known_person(dice)
+    kind = subject.noun.kind if subject.noun else ""
+    low, high = (66, 99) if subject.noun in (NOUNS["grandfather"], NOUNS["grandmother"]) else _AGES.get(kind, (26, 80))
     number = low + dice.roll(high - low)
-    tags = [*subject.tags, P.NUMBER]
-    english, german = f"{english_number(number)} years old", f"{german_number(number)} Jahre alt"
-    if dice.chance(25):
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"is {subject.english} {english}", f"ist {subject.nominative} {german}", "?", tags)
     if dice.chance(10):
-        tags.append(P.WH_QUESTION)
-        tags.remove(P.NUMBER)
-        return Draft(f"how old is {subject.english}", f"wie alt ist {subject.nominative}", "?", tags)
-    return Draft(f"{subject.english} is {english}", f"{subject.nominative} ist {german}", ".", tags)
+        return Draft(
+            f"how old is {subject.english}", f"wie alt ist {subject.nominative}", "?", [*subject.tags, P.WH_QUESTION]
+        )
+    english, german = f"{english_number(number)} years old", f"{german_number(number)} Jahre alt"
+    return _predicate(subject, english, german, "?" if dice.chance(25) else ".", [P.NUMBER])
 
 
-_PRICED = tuple(noun for noun in NOUNS.values() if noun.kind in ("clothes", "dress", "bag", "lamp", "picture", "shoe", "fruit"))
+_PRICED = nouns_of("clothes, dress, bag, lamp, picture, shoe, chair, book")
 
 
 def price(dice: Dice) -> Draft:
-    """ "The red coat costs eighty-five euros." """
+    """Like: The red coat costs eighty-five euros. / How much does this lamp cost?"""
     noun = dice.pick(_PRICED)
-    thing = draw_phrase(dice, noun, "unowned", adjective_percent=60)
-    while thing.group not in ("definite", "demonstrative") or (noun.kind == "fruit" and thing.person != SIE):
-        thing = draw_phrase(dice, noun, "unowned", adjective_percent=60)
+    thing = draw_phrase(dice, noun, "pointed", adjective_percent=60, excluded=frozenset({"cheap", "expensive"}))
     is_plural = thing.person == SIE
+    kostet = "kosten" if is_plural else "kostet"
     if dice.chance(20):
-        do = "do" if is_plural else "does"
-        german = "kosten" if is_plural else "kostet"
-        return Draft(
-            f"how much {do} {thing.english} cost", f"wie viel {german} {thing.nominative}", "?", [*thing.tags, P.WH_QUESTION]
-        )
-    number = 2 + dice.roll(12) if noun.kind == "fruit" else 10 + dice.roll(90)
+        english = f"how much {'do' if is_plural else 'does'} {thing.english} cost"
+        return Draft(english, f"wie viel {kostet} {thing.nominative}", "?", [*thing.tags, P.WH_QUESTION])
+    number = 10 + dice.roll(90)
     return Draft(
         f"{thing.english} {'cost' if is_plural else 'costs'} {english_number(number)} euros",
-        f"{thing.nominative} {'kosten' if is_plural else 'kostet'} {german_number(number)} Euro",
+        f"{thing.nominative} {kostet} {german_number(number)} Euro",
         ".",
         [*thing.tags, P.NUMBER],
     )
-
-
-def clock_or_calendar(dice: Dice) -> Draft:
-    """ "It is half past seven.", "Today is the third of May.", "Anna's birthday is on the third of May." """
-    roll = dice.roll(10)
-    if roll < 2:
-        time = dice.pick(times.CLOCK_TIMES)
-        frame_en, frame_de = dice.pick((("it is", "es ist"), ("it is already", "es ist schon"), ("now it is", "jetzt ist es")))
-        return Draft(f"{frame_en} {time.english}", f"{frame_de} {time.german}", ".", [P.CLOCK_TIME])
-    if roll < 4:
-        date = dice.pick(times.DATES)
-        day_en, day_de = dice.pick((("today", "heute"), ("tomorrow", "morgen")))
-        return Draft(f"{day_en} is {date.english}", f"{day_de} ist {date.german}", ".", [P.DATE])
-    person = draw_person(dice, adjective_percent=0)
-    while not _is_singular_specific(person):
-        person = draw_person(dice, adjective_percent=0)
-    owner = f"{person.genitive} Geburtstag" if person.noun is None else f"der Geburtstag {person.genitive}"
-    date = dice.pick(times.ON_DATES)
-    tags = [*person.oblique_tags, P.GENITIVE, P.DATE, P.CONTRACTION]
-    return Draft(f"{person.english}'s birthday is {date.english}", f"{owner} ist {date.german}", ".", tags)
-
-
-_EVENTS = tuple(noun for noun in NOUNS.values() if noun.kind == "event")
-
-
-def schedule(dice: Dice) -> Draft:
-    """ "The train to Berlin leaves at half past seven.", "When does the film start?" """
-    from mt_trainer.data.phrasebook.places import CITIES
-
-    clock = dice.pick(times.AT_CLOCK_TIMES)
-    day_en, day_de = dice.pick((("", ""), ("today ", "heute "), ("tomorrow ", "morgen ")))
-    verb_en, verb_de, prefix = dice.pick((("leave", "fährt", "ab"), ("arrive", "kommt", "an"), ("start", "fängt", "an")))
-    if verb_en == "start":
-        noun = dice.pick(_EVENTS)
-        thing = noun_phrase(noun, dice.pick((THE, THIS)), dice.pick(ADJECTIVES_OF_KIND[noun.kind]) if dice.chance(30) else None)
-        thing_en, thing_de = thing.english, thing.nominative
-    else:
-        noun = NOUNS[dice.pick(("train", "bus", "ship"))]
-        thing = noun_phrase(noun, dice.pick((THE, THE, THIS)))
-        city_en, city_de = dice.pick(CITIES)
-        while noun.english == "ship" and city_en != "Hamburg":
-            city_en, city_de = dice.pick(CITIES)
-        to_en, to_de = ("to", "nach") if verb_en == "leave" else ("from", "aus")
-        thing_en, thing_de = f"{thing.english} {to_en} {city_en}", f"{thing.nominative} {to_de} {city_de}"
-    tags = [*thing.tags, P.SEPARABLE_VERB]
-    roll = dice.roll(10)
-    if roll < 2:
-        tags.append(P.WH_QUESTION)
-        return Draft(f"when does {thing_en} {verb_en}", f"wann {verb_de} {thing_de} {prefix}", "?", tags)
-    tags.append(P.CLOCK_TIME)
-    if roll < 4:
-        tags.append(P.YES_NO_QUESTION)
-        return Draft(f"does {thing_en} {verb_en} {day_en}{clock.english}", f"{verb_de} {thing_de} {day_de}{clock.german} {prefix}", "?", tags)
-    return Draft(f"{thing_en} {verb_en}s {day_en}{clock.english}", f"{thing_de} {verb_de} {day_de}{clock.german} {prefix}", ".", tags)

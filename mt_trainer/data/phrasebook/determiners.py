@@ -71,15 +71,15 @@ HOW_MANY = Determiner("how many", "wie viele", "fixed", "question", is_plural=Tr
 MINE = tuple(Determiner(english, german, "ein-word", "possessive") for english, german in _POSSESSIVES)
 MINE_PLURAL = tuple(Determiner(english, german, "ein-word", "possessive", True) for english, german in _POSSESSIVES)
 NUMBERS = tuple(Determiner(english_number(n), german_number(n), "fixed", "number", True) for n in range(2, 7))
+FEW = NUMBERS[:3]
 CUP_OF = Determiner("a cup of", "eine Tasse", "measure", "measure", german_dative="einer Tasse")
 GLASS_OF = Determiner("a glass of", "ein Glas", "measure", "measure", german_dative="einem Glas")
 
 KINSHIP = frozenset({"parent", "sibling"})
 _NOT_OWNED = frozenset(
-    {"adult", "young", "child", "question", "open place", "transport", "event", "language", "time"}
+    {"adult", "young", "child", "question", "public building", "open place", "transport", "event", "language", "time"}
     | {"fruit", "vegetable", "soup", "cake", "food", "hot drink", "cold drink"}
 )
-_FEW = NUMBERS[:3]
 
 Takes = Literal["single", "pointed", "specific", "unowned", "generic", "any"]
 _TAKEN: dict[Takes, frozenset[Group]] = {
@@ -96,7 +96,7 @@ _TAKEN: dict[Takes, frozenset[Group]] = {
 def determiners(noun: Noun, takes: Takes) -> tuple[tuple[Determiner, ...], ...]:
     """The determiners that go with the noun, in groups that are equally frequent."""
     if noun.kind in KINSHIP and takes == "generic":
-        groups = [(A,), _FEW]
+        groups = [(A,), FEW]
     elif noun.kind in KINSHIP:
         groups = [MINE, MINE, MINE_PLURAL] if noun.english_plural else [MINE]
     elif noun.kind == "language":

@@ -5,9 +5,10 @@ from functools import cache
 from typing import Literal
 
 from mt_trainer.data.phrasebook import times
-from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, mode_tags
+from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, tense_tags
 from mt_trainer.data.phrasebook.determiners import Takes, determiners
 from mt_trainer.data.phrasebook.dice import Dice
+from mt_trainer.data.phrasebook.modes import Mode
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import (
     PRONOUNS,
@@ -19,7 +20,7 @@ from mt_trainer.data.phrasebook.phrases import (
 )
 from mt_trainer.data.phrasebook.places import draw_goal, draw_place
 from mt_trainer.data.phrasebook.times import NO_TIME, Time
-from mt_trainer.data.phrasebook.verbs import VERBS, Mode, Verb
+from mt_trainer.data.phrasebook.verbs import VERBS, Verb
 
 Asked = Literal["nothing", "object", "time", "place", "goal"]
 
@@ -35,6 +36,9 @@ _FAMILIES = (
     tuple(verb for verb in VERBS if verb.governs == "goal" and not verb.is_state),
 )
 _ADJECTIVE_PERCENT = 35
+# What one may ask about oneself: "Should I call?", but hardly "Did I call?".
+_SPEAKERS = (PRONOUNS["I"], PRONOUNS["we"])
+_OPEN_MODES = (Mode.CAN, Mode.MUST, Mode.SHOULD, Mode.MAY)
 
 
 def draw_verb(dice: Dice) -> Verb:
@@ -77,7 +81,7 @@ def _draw_time(dice: Dice, verb: Verb, mode: Mode) -> Time:
 def _draw_object(dice: Dice, verb: Verb, takes: Takes, subject: Phrase, *, is_negated: bool) -> Phrase:
     """The object. Under negation either one that takes kein, or one that is definite and takes nicht."""
     if verb.takes_person:
-        return draw_other_person(dice, subject)
+        return draw_other_person(dice, subject, pronoun_percent=0 if verb.has_particle else 15)
     noun = dice.pick(verb.nouns)
     percent = _ADJECTIVE_PERCENT if verb.has_adjective else 0
     if not is_negated:
@@ -133,7 +137,7 @@ def _add_objects(
     if obj is not None:
         match verb.governs:
             case "auf" | "an":
-                nicht = "nicht " if is_negated else ""
+                nicht = "nicht " if is_negated and takes_nicht(obj) else ""
                 parts.add_adverbial(obj.english_object, f"{nicht}{verb.governs} {obj.accusative}", obj.oblique_tags)
             case "dat":
                 parts.add_object(obj, obj.dative, is_negated=is_negated)
@@ -142,20 +146,23 @@ def _add_objects(
     return obj
 
 
-def _add_circumstances(parts: _Parts, dice: Dice, verb: Verb, subject: Phrase, *, has_place: bool) -> None:
-    """Perhaps a companion, perhaps a place. German has them before the object, English behind it."""
+def _add_circumstances(
+    parts: _Parts, dice: Dice, verb: Verb, subject: Phrase, obj: Phrase | None, *, has_place: bool
+) -> None:
+    """Perhaps a companion, perhaps a place. In German they follow a definite object and precede any other."""
     companion = draw_other_person(dice, subject) if verb.has_companion and dice.chance(25) else None
     place = draw_place(dice, dice.pick(verb.places)) if has_place and verb.places and dice.chance(30) else None
-    before_object: list[str] = []
+    german: list[str] = []
     if companion is not None and not (companion.is_pronoun and subject.pronoun == "we"):
         parts.english.append(f"with {companion.english_object}")
-        before_object.append(f"mit {companion.dative}")
+        german.append(f"mit {companion.dative}")
         parts.tags += companion.oblique_tags
     if place is not None:
         parts.english.append(place.english)
-        before_object.append(place.german)
+        german.append(place.german)
         parts.tags += place.tags
-    parts.late[:0] = before_object
+    is_before_object = verb.governs in ("auf", "an") or not takes_nicht(obj)
+    parts.late = german + parts.late if is_before_object else parts.late + german
 
 
 def draw_clause(
@@ -181,26 +188,28 @@ def draw_clause(
     if is_negated and mode in (Mode.HABIT, Mode.WISH):
         mode = verb.modes[0]  # "not every day" and "would not like to" mean something else
     if subject is None:
-        is_episode = mode in (Mode.NOW, Mode.PAST) and not verb.is_state
+        is_episode = mode in (Mode.NOW, Mode.PAST) and not verb.is_state and not is_negated
         subject = draw_subject(dice, is_known=not is_episode)
-        while is_question and subject is PRONOUNS["I"] and mode not in (Mode.CAN, Mode.MUST, Mode.SHOULD, Mode.MAY):
+        while is_question and subject in _SPEAKERS and mode not in _OPEN_MODES:
             subject = draw_subject(dice, is_known=not is_episode)
     if time is None:
         is_timeless = asked == "time" or (verb.is_state and mode is not Mode.PAST)
         has_time = mode is Mode.HABIT or (not is_timeless and dice.chance(time_percent))
         time = _draw_time(dice, verb, mode) if has_time else NO_TIME
 
-    parts = _Parts(tags=[*subject.tags, *mode_tags(verb, mode), *time.tags])
+    parts = _Parts(tags=[*subject.tags, *tense_tags(verb.german, mode), *time.tags])
+    if verb.german.prefix:
+        parts.tags.append(P.SEPARABLE_VERB)
     obj = None
     if verb.governs not in ("none", "goal"):
         takes = (verb.habit if mode is Mode.HABIT else None) or verb.takes
         is_asked = asked == "object"
         obj = _add_objects(parts, dice, verb, takes, subject, is_negated=is_negated, is_asked=is_asked)
     if has_circumstances and not is_negated:
-        _add_circumstances(parts, dice, verb, subject, has_place=asked not in ("place", "goal"))
         if verb.has_beneficiary and obj is not None and dice.chance(20):
             person = draw_other_person(dice, subject)
             parts.add_adverbial(f"for {person.english_object}", f"für {person.accusative}", person.oblique_tags)
+        _add_circumstances(parts, dice, verb, subject, obj, has_place=asked not in ("place", "goal"))
     if is_negated:
         parts.tags.append(P.NEGATION_NICHT if takes_nicht(obj) else P.NEGATION_KEIN)
         if takes_nicht(obj) and verb.governs not in ("auf", "an"):

@@ -7,11 +7,11 @@ from mt_trainer.data.phrasebook.german import ER
 PRESENT_OF_BE = ("am", "are", "is", "are", "are")  # I, you, he, we, they
 PAST_OF_BE = ("was", "were", "was", "were", "were")
 
-DOUBLED_CONSONANT = frozenset({"swim", "get", "put"})
+DOUBLED_CONSONANT = frozenset({"swim", "get", "put", "travel"})
 
 
 def indefinite_article(word: str) -> str:
-    """ "an" before a vowel sound, else "a". No word of the lexicon has a silent h or begins like "uniform"."""
+    """Like "an" before a vowel sound, else "a". No word of the lexicon has a silent h or begins like "uniform"."""
     return "an" if word[0] in "aeiou" else "a"
 
 
@@ -70,28 +70,28 @@ def with_auxiliary(auxiliary: str, rest: str) -> EnglishVerbGroup:
 
 
 def simple_present(verb: EnglishVerb, person: int) -> EnglishVerbGroup:
-    """ "reads", and with do-support "does ... read"."""
+    """Like "reads", and with do-support "does ... read"."""
     return EnglishVerbGroup(verb.present(person), "does" if person == ER else "do", verb.base)
 
 
 def simple_past(verb: EnglishVerb) -> EnglishVerbGroup:
-    """ "wrote", and with do-support "did ... write"."""
+    """Like "wrote", and with do-support "did ... write"."""
     return EnglishVerbGroup(verb.past, "did", verb.base)
 
 
 def progressive(verb: EnglishVerb, person: int) -> EnglishVerbGroup:
-    """ "is reading"."""
+    """Like "is reading"."""
     return with_auxiliary(PRESENT_OF_BE[person], ing_form(verb.base))
 
 
 def have_to(verb: EnglishVerb, person: int) -> EnglishVerbGroup:
-    """ "has to read", and with do-support "does ... have to read"."""
+    """Like "has to read", and with do-support "does ... have to read"."""
     has = "has" if person == ER else "have"
     return EnglishVerbGroup(f"{has} to {verb.base}", "does" if person == ER else "do", f"have to {verb.base}")
 
 
 def want_to(verb: EnglishVerb, person: int) -> EnglishVerbGroup:
-    """ "wants to read", and with do-support "does ... want to read"."""
+    """Like "wants to read", and with do-support "does ... want to read"."""
     wants = "wants" if person == ER else "want"
     return EnglishVerbGroup(f"{wants} to {verb.base}", "does" if person == ER else "do", f"want to {verb.base}")
 

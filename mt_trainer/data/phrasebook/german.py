@@ -29,6 +29,9 @@ DEFINITE_ARTICLE = _table("""
                            dem  der  dem  den
                            des  der  des  der   """)
 
+# The relative pronouns of these two cases are the articles: der Mann, den sie besucht.
+RELATIVE_PRONOUN = {(case, column): DEFINITE_ARTICLE[case, column] for case in CASES[:2] for column in COLUMNS}
+
 # dieser, jeder, welcher: the endings of the article
 DER_WORD_ENDINGS = _table("""
                            er   e    es   e

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Literal
 
 from mt_trainer.data.phrasebook import german as de
+from mt_trainer.data.phrasebook.adjectives import ADJECTIVES_OF_KIND, Adjective
 from mt_trainer.data.phrasebook.determiners import (
     BARE,
     KINSHIP,
@@ -20,7 +21,7 @@ from mt_trainer.data.phrasebook.determiners import (
 from mt_trainer.data.phrasebook.dice import Dice
 from mt_trainer.data.phrasebook.english import indefinite_article
 from mt_trainer.data.phrasebook.german import DU, ER, ICH, SIE, WIR, Case
-from mt_trainer.data.phrasebook.nouns import ADJECTIVES_OF_KIND, NOUNS, Adjective, Noun
+from mt_trainer.data.phrasebook.nouns import NOUNS, Noun
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 
 
@@ -190,7 +191,9 @@ def draw_phrase(
     return noun_phrase(noun, determiner, _draw_adjective(dice, noun, adjective_percent, excluded))
 
 
-def negative_phrase(dice: Dice, noun: Noun, *, adjective_percent: int, excluded: frozenset[str] = frozenset()) -> Phrase:
+def negative_phrase(
+    dice: Dice, noun: Noun, *, adjective_percent: int, excluded: frozenset[str] = frozenset()
+) -> Phrase:
     """The indefinite phrase of a negated clause: "a dog", "any water" in English, kein in German."""
     if noun.is_mass:
         determiner = NOT_ANY_MASS
@@ -228,12 +231,12 @@ def draw_subject(dice: Dice, *, adjective_percent: int = 25, is_known: bool = Tr
     return draw_person(dice, adjective_percent=adjective_percent, is_known=is_known)
 
 
-def draw_other_person(dice: Dice, subject: Phrase) -> Phrase:
+def draw_other_person(dice: Dice, subject: Phrase, *, pronoun_percent: int = 15) -> Phrase:
     """A person other than the subject, as an object: also a pronoun.
 
     Not "her" and not "them": German has one word, "sie", for both, and a translation could not be told from the other.
     """
-    if dice.chance(15):
+    if dice.chance(pronoun_percent):
         pronoun = dice.pick(_OBJECT_PRONOUNS)
         is_reflexive = pronoun is subject or {pronoun.pronoun, subject.pronoun} == {"I", "we"}
         if not is_reflexive and subject.pronoun != pronoun.pronoun:

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+from mt_trainer.data.phrasebook.adjectives import ADJECTIVES_OF_KIND
 from mt_trainer.data.phrasebook.determiners import MINE, THE, THIS, A, Determiner
 from mt_trainer.data.phrasebook.dice import Dice
 from mt_trainer.data.phrasebook.german import CONTRACTIONS, prepositional
-from mt_trainer.data.phrasebook.nouns import ADJECTIVES_OF_KIND, NOUNS
+from mt_trainer.data.phrasebook.nouns import NOUNS
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import noun_phrase
 
@@ -26,11 +27,11 @@ _DETERMINERS: dict[str, tuple[Determiner, ...]] = {
     "room": (THE, *_OURS),
     "office": (THE, *_OURS),
     "house": (THE, *_OURS),
-    "park": (THE, THE, THIS, A),
+    "park": (THE, THE, THIS),
     "library": (THE, THE, THIS),
     "station": (THE,),
     "city": (THE, THIS),
-    "village": (THIS, A),
+    "village": (THE, THIS),
     "hotel": (THE, THIS, A),
     "theatre": (THE, THIS),
     "lake": (THE, THIS, A),

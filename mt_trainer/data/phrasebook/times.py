@@ -6,15 +6,15 @@ from mt_trainer.data.phrasebook.dice import Dice
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 
 _ENGLISH = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
 ).split()
 _GERMAN = (
-    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn "
-    "siebzehn achtzehn neunzehn"
+    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn "
+    "achtzehn neunzehn"
 ).split()
-_ENGLISH_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
-_GERMAN_TENS = "- - zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+_ENGLISH_TENS = ("", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_GERMAN_TENS = ("", "zehn", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig")
 
 _ENGLISH_ORDINALS = {
     "one": "first",
@@ -71,13 +71,10 @@ def german_number(number: int) -> str:
 
 
 def english_ordinal(number: int) -> str:
-    """ "third", "twentieth", "twenty-first": only the last word becomes an ordinal."""
+    """Like "third", "twentieth", "twenty-first": only the last word becomes an ordinal."""
     front, hyphen, last = english_number(number).rpartition("-")
-    if last.endswith("y"):
-        last = last[:-1] + "ieth"
-    else:
-        last = _ENGLISH_ORDINALS.get(last, last + "th")
-    return front + hyphen + last
+    ordinal = last[:-1] + "ieth" if last.endswith("y") else _ENGLISH_ORDINALS.get(last, last + "th")
+    return front + hyphen + ordinal
 
 
 def german_ordinal(number: int) -> str:

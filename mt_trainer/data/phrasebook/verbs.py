@@ -1,45 +1,14 @@
 """The verbs of the phrasebook in both languages, and what each of them may be combined with."""
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from typing import Literal
 
 from mt_trainer.data.phrasebook.determiners import Takes
 from mt_trainer.data.phrasebook.english import EnglishVerb
 from mt_trainer.data.phrasebook.german import GermanVerb
-from mt_trainer.data.phrasebook.nouns import NOUNS, Noun
-
-
-class Mode(Enum):
-    """Tense or modality of a clause; the value shows English and German."""
-
-    NOW = "is reading, liest"
-    HABIT = "reads every day, liest jeden Tag"
-    PAST = "read, hat gelesen"
-    FUTURE = "will read, wird lesen"
-    CAN = "can read, kann lesen"
-    MUST = "has to read, muss lesen"
-    WANT = "wants to read, will lesen"
-    SHOULD = "should read, sollte lesen"
-    MAY = "is allowed to read, darf lesen"
-    WISH = "would like to read, möchte lesen"
-
-
-_MODALS = (Mode.CAN, Mode.MUST, Mode.WANT, Mode.SHOULD, Mode.MAY, Mode.WISH)
-_ACTION = (Mode.NOW, Mode.NOW, Mode.NOW, Mode.PAST, Mode.PAST, Mode.PAST, Mode.FUTURE, *_MODALS)
-# Verbs of other characters than actions, with the modes that make sense.
-_CHARACTERS: dict[str, tuple[Mode, ...]] = {
-    "duty": (Mode.NOW, Mode.NOW, Mode.PAST, Mode.PAST, Mode.FUTURE, Mode.CAN, Mode.MUST, Mode.SHOULD),
-    "event": (Mode.NOW, Mode.PAST),
-    "success": (Mode.PAST, Mode.PAST, Mode.CAN),
-    "accident": (Mode.PAST,),
-    "state": (Mode.NOW,),
-    "past": (Mode.NOW, Mode.NOW, Mode.PAST),
-    "perception": (Mode.NOW, Mode.PAST, Mode.CAN),
-    "ability": (Mode.NOW, Mode.CAN),
-}
-_STATES = frozenset({"state", "past", "perception", "ability"})
+from mt_trainer.data.phrasebook.modes import ACTION, CHARACTERS, STATES_OF_AFFAIRS, Mode
+from mt_trainer.data.phrasebook.nouns import Noun, nouns_of
 
 Governs = Literal["none", "acc", "dat", "dat+acc", "auf", "an", "goal"]
 
@@ -72,6 +41,11 @@ class Verb:
     places: tuple[str, ...]
 
     @property
+    def has_particle(self) -> bool:
+        """Whether the English verb ends in an adverb that a pronoun would have to precede (pick up, pick him up)."""
+        return self.english.base.endswith(" up")
+
+    @property
     def takes_person(self) -> bool:
         """Whether its object is a person."""
         return self.things == "person"
@@ -79,8 +53,7 @@ class Verb:
     @cached_property
     def nouns(self) -> tuple[Noun, ...]:
         """The nouns that can be its object."""
-        names = [name.strip() for name in self.things.split(",")]
-        return tuple(noun for noun in NOUNS.values() if noun.english in names or noun.kind in names)
+        return nouns_of(self.things)
 
 
 _GROUPS = {
@@ -169,13 +142,13 @@ _FRAMES = """
 eat              | acc: FOOD | unowned daily habit=generic | kitchen, garden
 drink            | acc: DRINK | unowned daily habit=generic | kitchen, garden
 cook             | acc: soup, vegetable, meat | unowned daily for habit=generic
-buy              | acc: GOODS, FOOD, text, newspaper | unowned for -old
+buy              | acc: GOODS, FOOD, book, newspaper | unowned for -old
 sell             | acc: GOODS, house | any
 look for         | acc: WORN, OWNED, book, letter, newspaper | any | house, kitchen, office
 find             | acc: WORN, OWNED, book, letter, newspaper | any success | garden, park, office
 lose             | acc: key, bag, hat, jacket, picture, letter | specific accident | park, city, station
 read             | acc: text, newspaper | unowned habit=generic | kitchen, garden, park, library
-write            | acc: text | unowned for -old -boring habit=generic | office, library, garden
+write            | acc: text | unowned for -old -boring -good habit=generic | office, library, garden
 wear             | acc: WORN | any duty daily habit=any
 wash             | acc: dishes, clothes, car, fruit | any -clean -new
 clean            | acc: opening, shoe, room | specific -clean -new habit=specific
@@ -184,7 +157,7 @@ open             | acc: opening, box, bottle, cupboard | specific clock -empty
 close            | acc: opening, box, bottle, cupboard | specific clock -empty
 turn on          | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
 turn off         | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
-bring along      | acc: cake, fruit, book, flower, picture, juice | unowned
+bring along      | acc: cake, fruit, book, flower, picture | unowned
 throw away       | acc: newspaper, letter, shoe, bottle, hat, lamp | specific -new -beautiful -expensive -good -interesting
 draw             | acc: plant, animal, house, church, ship | unowned | garden, park
 feed             | acc: animal | specific clock habit=specific
@@ -196,24 +169,24 @@ pick up          | acc: person | specific clock habit=specific
 meet             | acc: person | specific clock habit=specific | park, city, station
 learn            | acc: language | any with habit=any | library, office
 help             | dat: person | specific habit=specific | kitchen, garden, office
-thank            | dat: person | specific duty
+thank            | dat: person | specific duty daily
 listen to        | dat: person | specific duty daily
-answer           | dat: person | specific duty
-congratulate     | dat: person | specific duty
+answer           | dat: person | specific duty daily
+congratulate     | dat: person | specific duty daily
 wait for         | auf: person | specific daily | station, park, hotel
 wait for         | auf: bus, train, letter | single plain duty daily
 think of         | an: person | specific event daily
 give             | dat+acc: fruit, cake, key, book, letter, flower, bag | unowned
-show             | dat+acc: picture, letter, book, garden, house, animal, vehicle, clothes | any
+show             | dat+acc: picture, letter, book, garden, house, animal, car, clothes | any
 bring            | dat+acc: cake, soup, newspaper, chair, bag, DRINK, flower | unowned habit=generic
 send             | dat+acc: letter, picture, book, poem, report, flower | unowned
 tell             | dat+acc: story | unowned -boring habit=generic
-need             | acc: GOODS, FOOD, key, text | unowned state -dirty -boring
+need             | acc: GOODS, FOOD, key, book | unowned state -dirty -boring
 have             | acc: OWNED, WORN, text, question, sibling, time | generic past state
-see              | acc: animal, building, transport, vehicle, flower, lake | unowned perception
+see              | acc: animal, building, public building, transport, vehicle, lake | unowned perception
 like             | acc: FOOD, DRINK, animal, flower, clothes, city, film, text, song | any state -boring
 know             | acc: person | specific state
-understand       | acc: question, sentence, text, language | specific ability
+understand       | acc: question, sentence, text | specific ability
 speak            | acc: language | any ability
 sleep            | none | any daily | garden, room, hotel
 work             | none | any with habit=any | office, library, garden, hotel
@@ -277,7 +250,7 @@ def _read_verbs() -> tuple[Verb, ...]:
         for name, nouns in _GROUPS.items():
             things = things.replace(name, nouns)
         takes, *flags = options.split()
-        characters = [flag for flag in flags if flag in _CHARACTERS]
+        characters = [flag for flag in flags if flag in CHARACTERS]
         habits = [_TAKES[flag.removeprefix("habit=")] for flag in flags if flag.startswith("habit=")]
         english, german = forms[base]
         verbs.append(
@@ -287,10 +260,10 @@ def _read_verbs() -> tuple[Verb, ...]:
                 governs=_GOVERNMENTS[governs],
                 things=things,
                 takes=_TAKES[takes],
-                modes=_CHARACTERS[characters[0]] if characters else _ACTION,
+                modes=CHARACTERS[characters[0]] if characters else ACTION,
                 excludes=frozenset(flag[1:] for flag in flags if flag.startswith("-")),
                 habit=habits[0] if habits else None,
-                is_state=not _STATES.isdisjoint(flags),
+                is_state=not STATES_OF_AFFAIRS.isdisjoint(flags),
                 is_punctual="clock" in flags,
                 is_daily="daily" in flags,
                 has_adjective="plain" not in flags,

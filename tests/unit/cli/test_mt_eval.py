@@ -72,6 +72,7 @@ def test_all_sets_of_a_run_or_config(invoke: Invoke, options: tuple[str, ...]) -
         assert record["checkpoint"] == "step_00000020"
         assert record["scores"][0]["value"] == expected_bleu()
         assert record["decoding"]["beam_size"] == 5
+        assert record["train_overlap"] is None
         text = Path(f"runs/mine/evaluation/{name}.hyp.txt").read_text(encoding="utf-8")
         assert text == "Ein Mann läuft schnell.\nZwei Hunde spielen im Haus.\n"
 

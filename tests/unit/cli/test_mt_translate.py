@@ -106,7 +106,7 @@ def test_a_folder_that_does_not_exist(invoke: Invoke, tmp_path: Path) -> None:
 def test_sources_that_were_cut_are_named(invoke: Invoke) -> None:
     code, out, err = invoke(text=b"a\ncut\nb\ncut\n")
     assert (code, out) == (0, b"a\ntuc\nb\ntuc\n")
-    assert err == "note: 2 lines were longer than the model can read and were cut: 2, 4\n"
+    assert err == "note: longer than the model can read, and cut: line 2, 4\n"
 
 
 def test_what_has_arrived_is_translated_at_once() -> None:

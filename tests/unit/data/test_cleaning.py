@@ -7,30 +7,34 @@ from mt_trainer.data.cleaning import CleaningCounts, Verdict, count_verdicts, ju
 V = Verdict
 
 
-def judged(pairs, *, max_length=100, drop_identical=True, drop_duplicates=True):
-    verdicts = judge_texts(
-        pairs, max_length=max_length, drop_identical=drop_identical, drop_duplicates=drop_duplicates
-    )
+def judged(
+    pairs: list[tuple[str, str]],
+    *,
+    max_length: int = 100,
+    drop_identical: bool = True,
+    drop_duplicates: bool = True,
+) -> list[Verdict]:
+    verdicts = judge_texts(pairs, max_length=max_length, drop_identical=drop_identical, drop_duplicates=drop_duplicates)
     return [Verdict(each) for each in verdicts]
 
 
-def test_blank_means_white_space_of_any_kind_on_either_side():
+def test_blank_means_white_space_of_any_kind_on_either_side() -> None:
     blanks = ["", " ", "\t", "\u00a0", "\u3000", "\u2028", "\r"]
     assert judged([(blank, "Text") for blank in blanks]) == [V.BLANK] * len(blanks)
     assert judged([("text", blank) for blank in blanks]) == [V.BLANK] * len(blanks)
 
 
-def test_duplicates_are_equal_on_both_sides_and_the_first_stays():
+def test_duplicates_are_equal_on_both_sides_and_the_first_stays() -> None:
     pairs = [("a", "b"), ("a", "c"), ("a", "b"), ("x", "b"), ("a", "b"), ("a", "c")]
     assert judged(pairs) == [V.KEPT, V.KEPT, V.DUPLICATE, V.KEPT, V.DUPLICATE, V.DUPLICATE]
     assert judged(pairs, drop_duplicates=False) == [V.KEPT] * 6
 
 
-def test_where_one_side_ends_matters():
+def test_where_one_side_ends_matters() -> None:
     assert judged([("ab", "c"), ("a", "bc")]) == [V.KEPT, V.KEPT]
 
 
-def test_a_dropped_pair_does_not_shift_the_duplicates():
+def test_a_dropped_pair_does_not_shift_the_duplicates() -> None:
     assert judged([("", "x"), ("a", "b"), ("", "y"), ("a", "b"), ("c", "d")]) == [
         V.BLANK,
         V.KEPT,
@@ -40,13 +44,13 @@ def test_a_dropped_pair_does_not_shift_the_duplicates():
     ]
 
 
-def test_identical_sides_of_more_than_three_words():
+def test_identical_sides_of_more_than_three_words() -> None:
     pairs = [("one two three", "one two three"), ("one two three four", " one two three four")]
     assert judged(pairs) == [V.KEPT, V.IDENTICAL]
     assert judged(pairs, drop_identical=False) == [V.KEPT, V.KEPT]
 
 
-def test_what_no_tokenizer_could_shorten_is_too_long():
+def test_what_no_tokenizer_could_shorten_is_too_long() -> None:
     assert judged([("x" * 640, "y"), ("x" * 641, "y"), ("x", "y" * 641)], max_length=10) == [
         V.KEPT,
         V.TOO_LONG,
@@ -54,11 +58,11 @@ def test_what_no_tokenizer_could_shorten_is_too_long():
     ]
 
 
-def test_no_pairs_at_all():
+def test_no_pairs_at_all() -> None:
     assert judged([]) == []
 
 
-def test_lengths():
+def test_lengths() -> None:
     # max_length 10 counts the end mark: 9 pieces pass. Ratio 2 with 5 added: (9+5)/(2+5) = 2 passes, (9+5)/(1+5) not.
     src = np.array([9, 10, 9, 9, 0, 3], dtype=np.int32)
     tgt = np.array([9, 10, 2, 1, 4, 0], dtype=np.int32)
@@ -74,7 +78,7 @@ def test_lengths():
     assert (judge_lengths(tgt, src, max_length=10, max_length_ratio=2.0) == verdicts).all()
 
 
-def test_counts_add_up_and_read_well():
+def test_counts_add_up_and_read_well() -> None:
     verdicts = np.array([V.KEPT] * 1200 + [V.BLANK] * 3 + [V.LENGTH_RATIO], dtype=np.uint8)
     counts = count_verdicts(verdicts, invalid_text=2)
     assert counts == CleaningCounts(

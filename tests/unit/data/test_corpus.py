@@ -1,5 +1,7 @@
 """The corpus on disk gives back what was appended, and notices every change to its files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ SRC = [[5, 6, 7], [8], [9, 10]]
 TGT = [[300], [301, 302], [303]]
 
 
-def write(folder, *, vocab_size=1000):
+def write(folder: Path, *, vocab_size: int = 1000) -> Path:
     folder.mkdir()
     writer = CorpusWriter(folder, src_vocab_size=vocab_size, tgt_vocab_size=vocab_size)
     writer.append(SRC[:2], TGT[:2])
@@ -23,7 +25,7 @@ def write(folder, *, vocab_size=1000):
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(1000, "uint16"), (65535, "uint16"), (65536, "int32")])
-def test_gives_back_what_was_appended(tmp_path, vocab_size, dtype):
+def test_gives_back_what_was_appended(tmp_path: Path, vocab_size: int, dtype: str) -> None:
     corpus = Corpus(write(tmp_path / "corpus", vocab_size=vocab_size))
     assert token_dtype(vocab_size) == dtype
     assert corpus.num_pairs == 3
@@ -37,7 +39,7 @@ def test_gives_back_what_was_appended(tmp_path, vocab_size, dtype):
     assert corpus.array("extra").tolist() == [1, 2]
 
 
-def test_content_hash_is_that_of_the_content(tmp_path):
+def test_content_hash_is_that_of_the_content(tmp_path: Path) -> None:
     first, second = Corpus(write(tmp_path / "a")), Corpus(write(tmp_path / "b"))
     assert first.content_hash == second.content_hash
     folder = tmp_path / "c"
@@ -50,7 +52,7 @@ def test_content_hash_is_that_of_the_content(tmp_path):
 
 @pytest.mark.parametrize("name", ["src_tokens", "tgt_tokens", "src_offsets", "tgt_offsets", "extra"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "grow", "delete", "empty"])
-def test_damage_is_noticed(tmp_path, name, damage):
+def test_damage_is_noticed(tmp_path: Path, name: str, damage: str) -> None:
     folder = write(tmp_path / "corpus")
     file = folder / f"{name}.bin"
     content = bytearray(file.read_bytes())
@@ -72,14 +74,14 @@ def test_damage_is_noticed(tmp_path, name, damage):
 
 
 @pytest.mark.parametrize("meta", ["", "{}", "[]", '{"num_pairs": 3, "arrays": {}}', '{"num_pairs": 3, "arrays": 1}'])
-def test_a_damaged_description_is_noticed(tmp_path, meta):
+def test_a_damaged_description_is_noticed(tmp_path: Path, meta: str) -> None:
     folder = write(tmp_path / "corpus")
     (folder / "meta.json").write_text(meta)
     with pytest.raises(DataError, match="MT057"):
         Corpus(folder)
 
 
-def test_a_new_folder_is_complete_or_not_there(tmp_path):
+def test_a_new_folder_is_complete_or_not_there(tmp_path: Path) -> None:
     destination = tmp_path / "cache" / "corpora" / "key"
     with new_folder(destination) as folder:
         (folder / "file").write_text("content")
@@ -89,14 +91,18 @@ def test_a_new_folder_is_complete_or_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_interrupted_folder_leaves_nothing_behind(tmp_path, error):
-    with pytest.raises(error), new_folder(tmp_path / "cache" / "corpora" / "key") as folder:
-        (folder / "file").write_text("half")
-        raise error
+def test_an_interrupted_folder_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+    def build() -> None:
+        with new_folder(tmp_path / "cache" / "corpora" / "key") as folder:
+            (folder / "file").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        build()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_quicker_process_wins(tmp_path):
+def test_the_quicker_process_wins(tmp_path: Path) -> None:
     destination = tmp_path / "key"
     with new_folder(destination) as folder:
         (folder / "file").write_text("mine")
@@ -106,13 +112,13 @@ def test_the_quicker_process_wins(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="MT103"), new_folder(tmp_path / "file" / "key"):
         pass
 
 
-def test_keys_depend_on_every_part():
+def test_keys_depend_on_every_part() -> None:
     keys = {cache_key({"a": 1, "b": [2, 3]}), cache_key({"a": 1, "b": [3, 2]}), cache_key({"a": "1", "b": [2, 3]})}
     assert len(keys) == 3
     assert cache_key({"b": [2, 3], "a": 1}) in keys

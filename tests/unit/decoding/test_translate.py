@@ -10,7 +10,6 @@ import torch
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.decoding.translate import Translator, build_translator
-from mt_trainer.errors import ConfigError
 from mt_trainer.model.build import build_transformer
 from mt_trainer.tokenizer import TokenizerPair
 
@@ -103,9 +102,3 @@ def test_the_model_is_left_in_the_mode_it_was_in() -> None:
 def test_nothing_to_translate() -> None:
     assert translator().translate([]) == []
     assert [t.text for [t] in translator().translate(["", ""])] == ["", ""]
-
-
-@pytest.mark.parametrize("settings", [{"strategy": "greedy", "n_best": 2}, {"beam_size": 3, "n_best": 4}])
-def test_more_translations_than_the_search_keeps_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"error\[MT026\]: `n_best` is"):
-        translator(**settings)

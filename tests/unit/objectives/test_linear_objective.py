@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 
 import pytest
@@ -44,6 +44,32 @@ def inputs(
     return hidden.to(dtype).requires_grad_(), weight.to(dtype).requires_grad_(), labels, prior / prior.sum()
 
 
+def run(
+    function: Callable[[LogitStatistics], Tensor],
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    prior: Tensor | None,
+    *,
+    needs: Set[Statistic] = frozenset({Statistic.PRIOR_LOGIT}),
+    mask: Tensor | None = None,
+    chunk_rows: int | None = None,
+    matmul_dtype: torch.dtype | None = None,
+) -> tuple[Tensor, LogitStatistics]:
+    """`linear_objective` with what most tests leave open."""
+    return linear_objective(
+        hidden,
+        weight,
+        labels,
+        function=function,
+        mask=mask,
+        prior=prior,
+        needs=needs,
+        chunk_rows=chunk_rows,
+        matmul_dtype=matmul_dtype,
+    )
+
+
 def by_definition(
     function: Callable[[LogitStatistics], Tensor],
     hidden: Tensor,
@@ -70,17 +96,7 @@ def test_both_ops_equal_the_definition(function: Callable[[LogitStatistics], Ten
         hidden, weight, labels, prior=prior, needs=needs, chunk_rows=chunk_rows, matmul_dtype=None
     )
     recomputed = function(statistics).sum()
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=function,
-        mask=None,
-        prior=prior,
-        needs=needs,
-        chunk_rows=chunk_rows,
-        matmul_dtype=None,
-    )
+    loss, _ = run(function, hidden, weight, labels, prior, needs=needs, chunk_rows=chunk_rows)
     for value in (recomputed, loss):
         actual = (value.detach(), *torch.autograd.grad(value, (hidden, weight)))
         torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
@@ -91,17 +107,7 @@ def test_chunks_that_are_cut_into_cache_sized_blocks_equal_the_definition() -> N
     assert CPU_BLOCK_BYTES // (8 * 40_000) == 3
     hidden, weight, labels, prior = inputs(19, 3, 40_000)
     expected = by_definition(TAILR, hidden, weight, labels, prior)
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=TAILR,
-        mask=None,
-        prior=prior,
-        needs={Statistic.PRIOR_LOGIT},
-        chunk_rows=8,
-        matmul_dtype=None,
-    )
+    loss, _ = run(TAILR, hidden, weight, labels, prior, chunk_rows=8)
     actual = (loss.detach(), *torch.autograd.grad(loss, (hidden, weight)))
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
@@ -112,17 +118,7 @@ def test_all_statistics_are_those_of_the_definition() -> None:
     statistics = linear_logit_statistics(
         hidden, weight, labels, prior=prior, needs=ALL, chunk_rows=4, matmul_dtype=None
     )
-    _, collected = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=cross_entropy,
-        mask=None,
-        prior=prior,
-        needs=ALL,
-        chunk_rows=4,
-        matmul_dtype=None,
-    )
+    _, collected = run(cross_entropy, hidden, weight, labels, prior, needs=ALL, chunk_rows=4)
     for name in Statistic:
         torch.testing.assert_close(statistics.values[name], expected.values[name], rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(collected.values[name], expected.values[name], rtol=1e-12, atol=1e-12)
@@ -154,22 +150,13 @@ def test_each_statistic_alone_passes_gradcheck(name: Statistic) -> None:
 def test_only_the_gradient_that_is_wanted_is_given() -> None:
     hidden, weight, labels, prior = inputs(23, 5, 11)
     _, by_hidden, by_weight = by_definition(SMOOTHING, hidden, weight, labels, prior)
-    call = partial(
-        linear_objective,
-        function=SMOOTHING,
-        mask=None,
-        prior=prior,
-        needs={Statistic.PRIOR_LOGIT},
-        chunk_rows=4,
-        matmul_dtype=None,
-    )
-    loss, _ = call(hidden, weight.detach(), labels)
+    loss, _ = run(SMOOTHING, hidden, weight.detach(), labels, prior, chunk_rows=4)
     torch.testing.assert_close(torch.autograd.grad(loss, hidden)[0], by_hidden)
-    loss, _ = call(hidden.detach(), weight, labels)
+    loss, _ = run(SMOOTHING, hidden.detach(), weight, labels, prior, chunk_rows=4)
     torch.testing.assert_close(torch.autograd.grad(loss, weight)[0], by_weight)
-    assert not call(hidden.detach(), weight.detach(), labels)[0].requires_grad
+    assert not run(SMOOTHING, hidden.detach(), weight.detach(), labels, prior)[0].requires_grad
     with torch.no_grad():
-        without_graph, _ = call(hidden, weight, labels)
+        without_graph, _ = run(SMOOTHING, hidden, weight, labels, prior, chunk_rows=4)
     assert not without_graph.requires_grad
     assert torch.equal(without_graph, loss.detach())
 
@@ -177,17 +164,7 @@ def test_only_the_gradient_that_is_wanted_is_given() -> None:
 def test_the_incoming_derivative_scales_and_a_second_backward_is_refused() -> None:
     hidden, weight, labels, prior = inputs(23, 5, 11)
     _, by_hidden, by_weight = by_definition(cross_entropy, hidden, weight, labels, prior)
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=cross_entropy,
-        mask=None,
-        prior=None,
-        needs=frozenset(),
-        chunk_rows=None,
-        matmul_dtype=None,
-    )
+    loss, _ = run(cross_entropy, hidden, weight, labels, None, needs=frozenset())
     (loss / 7).backward(retain_graph=True)
     torch.testing.assert_close(hidden.grad, by_hidden / 7)
     torch.testing.assert_close(weight.grad, by_weight / 7)
@@ -200,17 +177,7 @@ def test_tokens_outside_the_mask_give_nothing(counts: list[bool]) -> None:
     hidden, weight, labels, prior = inputs(6, 5, 11)
     mask = torch.tensor(counts)
     expected = by_definition(TAILR, hidden, weight, labels, prior, mask)
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=TAILR,
-        mask=mask,
-        prior=prior,
-        needs={Statistic.PRIOR_LOGIT},
-        chunk_rows=4,
-        matmul_dtype=None,
-    )
+    loss, _ = run(TAILR, hidden, weight, labels, prior, mask=mask, chunk_rows=4)
     actual = (loss.detach(), *torch.autograd.grad(loss, (hidden, weight)))
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
     assert actual[1][~mask].eq(0).all()
@@ -219,17 +186,7 @@ def test_tokens_outside_the_mask_give_nothing(counts: list[bool]) -> None:
 def test_no_token_at_all_gives_zeros_with_a_graph() -> None:
     hidden, weight, labels, prior = inputs(0, 5, 11)
     needs = ALL
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=everything,
-        mask=None,
-        prior=prior,
-        needs=needs,
-        chunk_rows=None,
-        matmul_dtype=None,
-    )
+    loss, _ = run(everything, hidden, weight, labels, prior, needs=needs)
     statistics = linear_logit_statistics(
         hidden, weight, labels, prior=prior, needs=needs, chunk_rows=None, matmul_dtype=None
     )
@@ -248,17 +205,7 @@ def test_huge_and_saturated_logits_stay_finite(
     weight = torch.tensor([[1.0], [-1.0], [0.5]], requires_grad=True)
     hidden = torch.tensor([[1e4], [-1e4], [1e4], [0.0]], requires_grad=True)
     labels = torch.tensor([0, 0, 1, 2])
-    loss, statistics = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=function,
-        mask=None,
-        prior=torch.full((3,), 1 / 3),
-        needs=ALL,
-        chunk_rows=None,
-        matmul_dtype=dtype,
-    )
+    loss, statistics = run(function, hidden, weight, labels, torch.full((3,), 1 / 3), needs=ALL, matmul_dtype=dtype)
     loss.backward()
     assert loss.isfinite()
     assert hidden.grad is not None
@@ -298,17 +245,7 @@ def test_errors_of_low_precision_are_no_larger_than_those_of_plain_code(
     with torch.autocast("cpu", torch.bfloat16, enabled=matmul_dtype == torch.bfloat16):
         logits = hidden @ weight.t()
     plain = F.cross_entropy(logits.float(), labels, label_smoothing=0.1, reduction="sum")
-    loss, _ = linear_objective(
-        hidden,
-        weight,
-        labels,
-        function=SMOOTHING,
-        mask=None,
-        prior=uniform,
-        needs=needs,
-        chunk_rows=100,
-        matmul_dtype=matmul_dtype,
-    )
+    loss, _ = run(SMOOTHING, hidden, weight, labels, uniform, needs=needs, chunk_rows=100, matmul_dtype=matmul_dtype)
     theirs = (plain.detach(), *torch.autograd.grad(plain, (hidden, weight)))
     ours = (loss.detach(), *torch.autograd.grad(loss, (hidden, weight)))
     for name, mine, naive, truth in zip(("loss", "hidden", "weight"), ours, theirs, exact, strict=True):
@@ -322,17 +259,7 @@ def test_repeated_runs_are_bitwise_equal_and_autocast_changes_nothing(matmul_dty
     results = []
     for has_autocast in (False, False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=has_autocast):
-            loss, _ = linear_objective(
-                hidden,
-                weight,
-                labels,
-                function=TAILR,
-                mask=None,
-                prior=prior.float(),
-                needs={Statistic.PRIOR_LOGIT},
-                chunk_rows=64,
-                matmul_dtype=matmul_dtype,
-            )
+            loss, _ = run(TAILR, hidden, weight, labels, prior.float(), chunk_rows=64, matmul_dtype=matmul_dtype)
             statistics = linear_logit_statistics(
                 hidden,
                 weight,

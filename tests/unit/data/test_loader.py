@@ -1,0 +1,108 @@
+"""From rows to tensors, and the position in the data."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from mt_trainer.data.loader import Batch, Loader, PairList, Position, collate, pad_pairs
+
+PAD, BOS, EOS = 0, 2, 3
+SPECIAL = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS}
+PAIRS = [([11, 12], [21]), ([13], [22, 23]), ([], [24])]
+
+
+def test_a_packed_row_by_hand() -> None:
+    batch = collate(PairList(PAIRS), [[0, 1], [2]], row_length=6, **SPECIAL)
+    assert batch.src_tokens.tolist() == [[11, 12, EOS, 13, EOS, PAD], [EOS, PAD, PAD, PAD, PAD, PAD]]
+    assert batch.src_segments.tolist() == [[1, 1, 1, 2, 2, 0], [1, 0, 0, 0, 0, 0]]
+    assert batch.tgt_inputs.tolist() == [[BOS, 21, BOS, 22, 23, PAD], [BOS, 24, PAD, PAD, PAD, PAD]]
+    assert batch.tgt_labels.tolist() == [[21, EOS, 22, 23, EOS, PAD], [24, EOS, PAD, PAD, PAD, PAD]]
+    assert batch.tgt_segments.tolist() == [[1, 1, 2, 2, 2, 0], [1, 1, 0, 0, 0, 0]]
+    assert (batch.num_tokens, batch.num_pairs) == (7, 3)
+    assert batch.src_tokens.dtype == torch.int64
+
+
+def test_to_a_device_keeps_everything() -> None:
+    batch = collate(PairList(PAIRS), [[0, 1], [2]], row_length=6, **SPECIAL)
+    moved = batch.to(torch.device("cpu"))
+    assert torch.equal(moved.tgt_labels, batch.tgt_labels)
+    assert (moved.num_tokens, moved.num_pairs) == (7, 3)
+
+
+def corpus(num_pairs: int = 30) -> PairList:
+    """Pair i has the ids 100 + i, so that it can be recognised, in lengths from 1 to 4."""
+    return PairList([([100 + i] * (i % 4 + 1), [100 + i] * ((i * 7) % 4 + 1)) for i in range(num_pairs)])
+
+
+def loader(*, accumulation: int = 1, seed: int = 5, rows_per_step: int = 3) -> Loader:
+    return Loader(corpus(), row_length=8, rows_per_step=rows_per_step, accumulation=accumulation, seed=seed, **SPECIAL)
+
+
+def pairs_in(batches: tuple[Batch, ...]) -> list[int]:
+    """The pairs of a step by their place in the corpus, in order."""
+    ids = [set(row[row >= 100].tolist()) for batch in batches for row in batch.src_tokens]
+    return [i - 100 for row in ids for i in sorted(row)]
+
+
+def test_positions_count_steps_and_turn_over_at_the_end_of_an_epoch() -> None:
+    steps = list(islice(loader().steps(Position()), 12))
+    per_epoch = next(i for i, step in enumerate(steps) if step.after.epoch == 1) + 1
+    assert [step.after for step in steps[:per_epoch]] == [
+        *(Position(0, done) for done in range(1, per_epoch)),
+        Position(1, 0),
+    ]
+    assert steps[per_epoch].after == Position(1, 1)
+    seen = [pair for step in steps[:per_epoch] for pair in pairs_in(step.micro_batches)]
+    assert sorted(seen) == list(range(30))
+
+
+def test_from_any_position_the_same_steps_follow() -> None:
+    steps = list(islice(loader().steps(Position()), 12))
+    for done in range(11):
+        following = next(loader().steps(steps[done].after))
+        expected = steps[done + 1]
+        assert following.after == expected.after
+        for ours, theirs in zip(following.micro_batches, expected.micro_batches, strict=True):
+            assert torch.equal(ours.src_tokens, theirs.src_tokens)
+            assert torch.equal(ours.tgt_labels, theirs.tgt_labels)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    first = pairs_in(next(loader().steps(Position(0))).micro_batches)
+    assert first == pairs_in(next(loader().steps(Position(0))).micro_batches)
+    assert first != pairs_in(next(loader().steps(Position(1))).micro_batches)
+    assert first != pairs_in(next(loader(seed=6).steps(Position(0))).micro_batches)
+
+
+@pytest.mark.parametrize(("accumulation", "sizes"), [(1, [5]), (2, [3, 2]), (3, [2, 2, 1]), (5, [1] * 5)])
+def test_a_step_is_dealt_out_in_order(accumulation: int, sizes: list[int]) -> None:
+    whole = next(loader(rows_per_step=5).steps(Position()))
+    step = next(loader(rows_per_step=5, accumulation=accumulation).steps(Position()))
+    assert [len(batch.src_tokens) for batch in step.micro_batches] == sizes
+    together = torch.cat([batch.tgt_labels for batch in step.micro_batches])
+    assert torch.equal(together, whole.micro_batches[0].tgt_labels)
+    assert step.num_tokens == whole.num_tokens == int((together != PAD).sum())
+
+
+def test_evaluation_pairs_are_sorted_and_no_row_is_wider_than_its_batch_needs() -> None:
+    pairs = [([7] * 5, [7]), ([7], [7, 7]), ([7], [7] * 9), ([], [])]
+    batches = pad_pairs(pairs, batch_tokens=12, **SPECIAL)
+    # With the end mark the longer sides have 6, 3, 10 and 1 tokens: 1 and 3 share a batch (2 * 3 <= 12), 6 stands
+    # alone (3 * 6 > 12), and so does 10.
+    assert [tuple(batch.src_tokens.shape) for batch in batches] == [(2, 3), (1, 6), (1, 10)]
+    assert [batch.num_tokens for batch in batches] == [1 + 3, 2, 10]
+    assert sum(batch.num_pairs for batch in batches) == 4
+
+
+def test_an_evaluation_pair_longer_than_the_budget_stands_alone() -> None:
+    batches = pad_pairs([([7] * 50, [7] * 50), ([7], [7])], batch_tokens=8, **SPECIAL)
+    assert [tuple(batch.src_tokens.shape) for batch in batches] == [(1, 2), (1, 51)]
+
+
+def test_pair_list_reads_like_a_corpus() -> None:
+    pairs = PairList(PAIRS)
+    assert (pairs.src(1), pairs.tgt(1)) == ([13], [22, 23])
+    assert (pairs.src_lengths.tolist(), pairs.tgt_lengths.tolist()) == ([2, 1, 0], [1, 2, 1])
+    assert pairs.src_lengths.dtype == np.int32

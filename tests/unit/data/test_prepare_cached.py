@@ -1,0 +1,107 @@
+"""What is prepared once is not prepared again, unless a byte, a filter or the tokenizer has changed."""
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mt_trainer.tokenizer import TokenizerPair
+
+if TYPE_CHECKING:
+    from tests.unit.data.conftest import Project
+
+
+def test_a_second_run_takes_everything_from_the_cache(project: "Project") -> None:
+    first = project.prepare()
+    before = {file: file.stat().st_mtime_ns for file in (project.folder / "cache").rglob("*")}
+    second = project.prepare()
+    assert {file: file.stat().st_mtime_ns for file in (project.folder / "cache").rglob("*")} == before
+    assert second.tokenizers.content_hash == first.tokenizers.content_hash
+    assert (second.corpus_hash, second.counts) == (first.corpus_hash, first.counts)
+    assert not any("trained" in line for line in project.lines)
+
+
+def test_the_result_does_not_depend_on_the_cache(project: "Project") -> None:
+    first = project.prepare()
+    shutil.rmtree(project.folder / "cache")
+    second = project.prepare()
+    assert any("trained" in line for line in project.lines)
+    assert (second.tokenizers.content_hash, second.corpus_hash) == (first.tokenizers.content_hash, first.corpus_hash)
+
+
+def test_one_changed_byte_of_the_same_size_and_date_rebuilds(project: "Project") -> None:
+    first = project.prepare()
+    file = project.folder / "train.tgt"
+    times, content = file.stat(), bytearray(file.read_bytes())
+    content[0] = ord("k") if content[0] != ord("k") else ord("t")
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file.stat().st_mtime_ns == times.st_mtime_ns
+    second = project.prepare()
+    assert second.corpus_hash != first.corpus_hash
+    assert project.decoded(second)[0][1] == content.split(b"\n")[0].decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"max_length": 64}, {"max_length_ratio": 1.2}, {"drop_identical": False}, {"drop_duplicates": False}],
+)
+def test_a_changed_filter_rebuilds(project: "Project", data: dict[str, Any]) -> None:
+    project.prepare()
+    project.prepare(data=data)
+    assert len(project.cached("corpora")) == 2
+
+
+def test_a_changed_tokenizer_rebuilds(project: "Project") -> None:
+    project.prepare()
+    project.prepare(tokenizer={"vocab_size": 390})
+    project.prepare(tokenizer={"algorithm": "bpe"})
+    assert len(project.cached("corpora")) == len(project.cached("tokenizers")) == 3
+
+
+def test_a_damaged_cache_is_refused_with_what_to_do(project: "Project") -> None:
+    project.prepare()
+    [key] = project.cached("corpora")
+    file = project.folder / "cache" / "corpora" / key / "tgt_tokens.bin"
+    file.write_bytes(file.read_bytes()[:-2])
+    [problem] = project.problems()
+    assert problem.code == "MT057"
+    assert str(file.parent) in str(problem.help)
+
+
+def test_a_damaged_cached_tokenizer_is_refused(project: "Project") -> None:
+    project.prepare()
+    [key] = project.cached("tokenizers")
+    file = project.folder / "cache" / "tokenizers" / key / "tokenizer.model"
+    content = bytearray(file.read_bytes())
+    content[content.index("▁".encode())] ^= 1
+    file.write_bytes(content)
+    assert [problem.code for problem in project.problems()] == ["MT057"]
+
+
+def test_an_interrupted_build_leaves_nothing(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    from mt_trainer.data import encoding
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encoding, "judge_lengths", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            project.prepare()
+    assert not (project.folder / "cache").exists()
+    assert project.prepare().counts.kept == 300
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
+    from mt_trainer.data import encoding, prepare
+
+    def changing(*arguments: Any) -> TokenizerPair:
+        project.write("train", [*project.src, "one more"], [*project.tgt, "einer mehr"])
+        return encoding.train_tokenizers(*arguments)
+
+    monkeypatch.setattr(prepare, "train_tokenizers", changing)
+    [problem] = project.problems()
+    assert "changed while it was read" in problem.message
+    assert not (project.folder / "cache").exists()

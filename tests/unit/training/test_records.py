@@ -1,0 +1,133 @@
+"""What a run writes down: sums over a window, means per token, and files that continue where a checkpoint was."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from mt_trainer.objectives.translation_loss import LossSums
+from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.step import StepResult
+
+
+def result(loss: float, *, grad_norm: float = 1.0, is_finite: bool = True, weight: float | None = None) -> StepResult:
+    sums = LossSums(
+        loss=torch.tensor(loss),
+        nll=torch.tensor(loss / 2),
+        num_correct=torch.tensor(3),
+        num_tokens=torch.tensor(10),
+        entropy=None,
+        confidence=None,
+        weight=None if weight is None else torch.tensor(weight),
+        num_at_floor=None,
+    )
+    return StepResult(sums, torch.tensor(grad_norm), torch.tensor(is_finite))
+
+
+def test_a_window_sums_over_its_steps() -> None:
+    window = Window()
+    window.add(result(20.0, grad_norm=0.5, weight=4.0))
+    window.add(result(10.0, grad_norm=1.5, weight=5.0))
+    assert window.read() == {
+        "loss": 30.0,
+        "nll": 15.0,
+        "num_correct": 6.0,
+        "num_tokens": 20.0,
+        "weight": 9.0,
+        "grad_norm": 2.0,
+        "num_steps": 2.0,
+        "num_skipped": 0.0,
+    }
+
+
+def test_steps_that_were_not_taken_are_counted() -> None:
+    window = Window()
+    window.add(result(1.0))
+    window.add(result(math.inf, is_finite=False))
+    assert (window.read()["num_steps"], window.read()["num_skipped"]) == (2.0, 1.0)
+
+
+def test_a_window_goes_on_from_a_checkpoint_bit_for_bit() -> None:
+    numbers = [0.1, 0.7, 1e-3, 123.456]
+    whole, part = Window(), Window()
+    for number in numbers:
+        whole.add(result(number))
+    for number in numbers[:2]:
+        part.add(result(number))
+    resumed = Window(json.loads(json.dumps(part.read())))
+    for number in numbers[2:]:
+        resumed.add(result(number))
+    assert resumed.read() == whole.read()
+
+
+def test_an_empty_window() -> None:
+    assert Window().read() == {}
+
+
+def test_means_per_token() -> None:
+    sums = {"loss": 30.0, "nll": 20.0, "num_correct": 5.0, "num_tokens": 10.0, "weight": 8.0, "num_at_floor": 1.0}
+    assert per_token(sums) == {
+        "loss": 3.0,
+        "nll": 2.0,
+        "ppl": pytest.approx(math.exp(2)),
+        "accuracy": 0.5,
+        "mean_weight": 0.8,
+        "share_at_floor": 0.1,
+    }
+    with_diagnostics = per_token({**sums, "entropy": 12.0, "confidence": 4.0})
+    assert (with_diagnostics["entropy"], with_diagnostics["confidence"]) == (1.2, 0.4)
+
+
+def test_an_absurd_nll_gives_no_overflow_and_no_tokens_no_division_by_zero() -> None:
+    sums = {"loss": 1e6, "nll": 1e6, "num_correct": 0.0, "num_tokens": 1.0}
+    assert math.isfinite(per_token(sums)["ppl"])
+    assert per_token(dict.fromkeys(sums, 0.0))["loss"] == 0.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_numbers_keep_all_their_digits(folder: Path) -> None:
+    records = Records(folder, metrics_bytes=0, step=0)
+    records.write(5, "dev", {"bleu": 1 / 3}, {"seconds": 2.5})
+    records.close()
+    assert lines(folder / "metrics.jsonl") == [{"step": 5, "part": "dev", "bleu": 1 / 3}]
+    assert lines(folder / "timing.jsonl") == [{"step": 5, "part": "dev", "seconds": 2.5}]
+    assert any((folder / "tensorboard").iterdir())
+
+
+def test_what_was_written_after_the_checkpoint_is_cut_off(folder: Path) -> None:
+    records = Records(folder, metrics_bytes=0, step=0)
+    records.write(1, "train", {"loss": 1.0}, {})
+    length = records.metrics_bytes()
+    assert length == (folder / "metrics.jsonl").stat().st_size
+    records.write(2, "train", {"loss": 2.0}, {})
+    records.close()
+    resumed = Records(folder, metrics_bytes=length, step=1)
+    resumed.write(2, "train", {"loss": 3.0}, {})
+    resumed.close()
+    assert [(line["step"], line["loss"]) for line in lines(folder / "metrics.jsonl")] == [(1, 1.0), (2, 3.0)]
+
+
+def test_without_a_checkpoint_the_metrics_start_anew(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n{"st', encoding="utf-8")
+    records = Records(folder, metrics_bytes=0, step=0)
+    records.write(1, "train", {}, {})
+    records.close()
+    assert len(lines(folder / "metrics.jsonl")) == 1
+
+
+def test_a_file_that_lost_its_end_is_not_filled_with_zero_bytes(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
+    records = Records(folder, metrics_bytes=100, step=5)
+    records.write(6, "train", {}, {})
+    records.close()
+    assert [line["step"] for line in lines(folder / "metrics.jsonl")] == [1, 6]

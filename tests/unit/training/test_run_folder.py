@@ -1,0 +1,196 @@
+"""The run folder: to whom it belongs, what is written first, which checkpoint is taken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mt_trainer.config import TrainConfig, load_config
+from mt_trainer.errors import CheckpointError, ExitCode
+from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
+from mt_trainer.training.checkpoint import Checkpoint, save_checkpoint
+from mt_trainer.training.run_folder import RunFolder, best_checkpoint, build_model, load_run, max_positions_of
+
+Save = Callable[..., Checkpoint]
+Config = Callable[..., TrainConfig]
+
+
+def tokenizers(word: str) -> TokenizerPair:
+    lines = [f"{word} {word[::-1]} {i} ein Hund läuft" for i in range(40)]
+    tokenizer = train_tokenizer(
+        lines, algorithm="bpe", vocab_size=300, character_coverage=1.0, byte_fallback=True, num_threads=1
+    )
+    return TokenizerPair(src=tokenizer, tgt=tokenizer, is_joint=True)
+
+
+@pytest.fixture(scope="module")
+def pair() -> TokenizerPair:
+    return tokenizers("Katze")
+
+
+def problem_of(open_run: Callable[[], object]) -> tuple[str, str, ExitCode]:
+    with pytest.raises(CheckpointError) as caught:
+        open_run()
+    return caught.value.problems[0].code, caught.value.render(), caught.value.exit_code
+
+
+def test_opening_writes_nothing(tmp_path: Path, config: Config) -> None:
+    settings = config()
+    before = sorted(tmp_path.rglob("*"))
+    run = RunFolder.open(tmp_path / "runs/new", settings)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert run.checkpoints == tmp_path / "runs/new/checkpoints"
+
+
+def test_created_and_opened_again(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    run = RunFolder.open(tmp_path / "runs/new", config())
+    run.create(pair, {"threads": 1})
+    assert load_config(run.path / "config.yaml") == config()
+    assert TokenizerPair.load(run.path).content_hash == pair.content_hash
+    again = RunFolder.open(tmp_path / "runs/new", config())
+    again.create(pair, {"threads": 2})
+    lines = (run.path / "environment.json").read_text().splitlines()
+    assert [json.loads(line)["threads"] for line in lines] == [1, 2]
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    folder = tmp_path / "runs/mine"
+    RunFolder.open(folder, config()).create(pair, {})
+    code, text, exit_code = problem_of(lambda: RunFolder.open(folder, config("model.dropout=0.25", "runtime.seed=7")))
+    assert (code, exit_code) == ("MT100", ExitCode.USER_INPUT)
+    assert "model.dropout: 0.1 in the folder, 0.25 now" in text
+    assert "runtime.seed: 1 in the folder, 7 now" in text
+    assert "2 settings differ" in text
+
+
+def test_a_harmless_change_is_allowed_and_recorded(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    folder = tmp_path / "runs/mine"
+    RunFolder.open(folder, config()).create(pair, {})
+    RunFolder.open(folder, config("training.keep_checkpoints=9")).create(pair, {})
+    assert load_config(folder / "config.yaml").training.keep_checkpoints == 9
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, config: Config) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    RunFolder.open(folder, config())
+    (folder / "me.jpg").write_bytes(b"")
+    assert problem_of(lambda: RunFolder.open(folder, config()))[::2] == ("MT104", ExitCode.USER_INPUT)
+    assert problem_of(lambda: RunFolder.open(folder / "me.jpg", config()))[0] == "MT104"
+
+
+def test_another_tokenizer_is_refused(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    run = RunFolder.open(tmp_path / "runs/mine", config())
+    run.create(pair, {})
+    assert problem_of(lambda: run.create(tokenizers("Hund"), {}))[0] == "MT082"
+    assert len((run.path / "environment.json").read_text().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    run = RunFolder.open(tmp_path / "file/run", config())
+    (tmp_path / "file").write_text("in the way")
+    code, text, exit_code = problem_of(lambda: run.create(pair, {}))
+    assert (code, exit_code) == ("MT103", ExitCode.USER_INPUT)
+    assert "Not a directory" in text
+
+
+def test_a_damaged_newest_checkpoint_falls_back_loudly(tmp_path: Path, config: Config, save: Save) -> None:
+    run = RunFolder(tmp_path, config())
+    for step in (5, 10):
+        save(step)
+    said: list[str] = []
+    newest = run.newest_checkpoint(said.append)
+    assert newest is not None
+    assert (newest.step, said) == (10, [])
+    (tmp_path / "checkpoints/step_00000010/optimizer.safetensors").write_bytes(b"x")
+    older = run.newest_checkpoint(said.append)
+    assert older is not None
+    assert older.step == 5
+    [line] = said
+    assert "step_00000010" in line
+    assert "optimizer.safetensors" in line
+
+
+def test_an_average_is_nothing_to_go_on_from(tmp_path: Path, config: Config, save: Save) -> None:
+    save(5)
+    save(10, name="average")
+    newest = RunFolder(tmp_path, config()).newest_checkpoint(lambda line: None)
+    assert newest is not None
+    assert newest.step == 5
+    assert RunFolder(tmp_path / "empty", config()).newest_checkpoint(lambda line: None) is None
+
+
+def test_the_best_checkpoint_and_of_equals_the_earliest(save: Save) -> None:
+    checkpoints = [save(1, bleu=10.0, nll=1.0), save(2, bleu=30.0, nll=3.0), save(3, bleu=30.0, nll=2.0), save(4)]
+    assert best_checkpoint(checkpoints, "bleu").step == 2
+    assert best_checkpoint(checkpoints, "nll").step == 1
+
+
+@pytest.fixture
+def trained(tmp_path: Path, config: Config, pair: TokenizerPair) -> Path:
+    """A run with steps 10 (the best), 20 and an average, whose first bias tells which is which."""
+    run = RunFolder.open(tmp_path / "runs/mine", config())
+    run.create(pair, {})
+    model = build_model(run.config, pair)
+    for step, bleu, name in ((10, 30.0, "step_00000010"), (20, 20.0, "step_00000020"), (20, 25.0, "average")):
+        weights = {key: p.detach().clone() for key, p in model.named_parameters()}
+        weights["encoder_norm.bias"].fill_(step + bleu)
+        state = {"step": step, "dev": {"bleu": bleu, "nll": 1.0}, "tokenizer": pair.content_hash}
+        if name != "average":
+            state["progress"] = {}
+        save_checkpoint(run.checkpoints, name, model=weights, optimizer={}, state=state)
+    return run.path
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "mark"),
+    [
+        ("best", "step_00000010", 40.0),
+        ("last", "step_00000020", 40.0),
+        ("step_00000020", "step_00000020", 40.0),
+        ("average", "average", 45.0),
+    ],
+)
+def test_best_last_or_by_name(trained: Path, asked: str, name: str, mark: float) -> None:
+    run = load_run(trained, checkpoint=asked)
+    assert run.checkpoint_name == name
+    assert run.model.encoder_norm.bias[0].item() == mark
+    assert not run.model.training
+
+
+def test_by_default_the_best_on_the_cpu(trained: Path) -> None:
+    run = load_run(trained)
+    assert run.checkpoint_name == "step_00000010"
+    assert next(run.model.parameters()).device == torch.device("cpu")
+
+
+def test_no_such_checkpoint(trained: Path) -> None:
+    code, text, exit_code = problem_of(lambda: load_run(trained, checkpoint="step_7"))
+    assert (code, exit_code) == ("MT101", ExitCode.CORRUPT)
+    assert "step_00000010" in text
+
+
+def test_a_damaged_best_is_passed_over_and_all_damaged_are_named(trained: Path) -> None:
+    (trained / "checkpoints/step_00000010/state.json").write_text("{}")
+    assert load_run(trained).checkpoint_name == "average"
+    for name in ("step_00000020", "average"):
+        (trained / f"checkpoints/{name}/model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError) as caught:
+        load_run(trained)
+    assert [problem.code for problem in caught.value.problems] == ["MT102"] * 3
+
+
+def test_not_a_run_folder(tmp_path: Path) -> None:
+    assert problem_of(lambda: load_run(tmp_path))[0] == "MT104"
+
+
+def test_the_tokenizer_belongs_to_the_checkpoint(trained: Path) -> None:
+    (trained / "tokenizer.model").write_bytes(tokenizers("Hund").src.model_bytes)
+    assert problem_of(lambda: load_run(trained))[::2] == ("MT082", ExitCode.CORRUPT)
+
+
+@pytest.mark.parametrize(("max_length", "positions"), [(64, 1024), (512, 1024), (2000, 4000)])
+def test_positions_go_beyond_the_rows_of_training(config: Config, max_length: int, positions: int) -> None:
+    assert max_positions_of(config(f"data.max_length={max_length}")) == positions

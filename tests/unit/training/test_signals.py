@@ -1,0 +1,49 @@
+"""The first signal asks, the second one ends; afterwards everything is as before."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mt_trainer.errors import ExitCode
+from mt_trainer.training.signals import stop_on_signals
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+        (signal.SIGTERM, ExitCode.TERMINATED),
+        (signal.SIGUSR1, ExitCode.TERMINATED),
+    ],
+)
+def test_a_signal_sets_the_exit_code_and_the_handlers_come_back(number: signal.Signals, code: ExitCode) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert stop.exit_code is None
+        os.kill(os.getpid(), number)
+        assert stop.exit_code == code
+    assert signal.getsignal(number) == before
+
+
+def test_the_handlers_come_back_after_an_error() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RuntimeError), stop_on_signals():
+        raise RuntimeError
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    code = (
+        "import os, signal\n"
+        "from mt_trainer.training.signals import stop_on_signals\n"
+        "with stop_on_signals() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('first', int(stop.exit_code), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('never', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (143, "first 130\n")
