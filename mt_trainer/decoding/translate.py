@@ -202,8 +202,8 @@ def build_translator(
 ) -> Translator:
     """The translator that validation, mt-eval and mt-translate share.
 
-    Its matmuls are float32: a step has few rows, so that it waits for weights, and casting these again at every step
-    costs more than the smaller numbers save.
+    Its matmuls are float32 whatever the training used, so that a score does not hang on which precision a machine is
+    good at, and translations have the log-probabilities that forced scoring gives them.
     """
     return Translator(
         model,

@@ -9,6 +9,7 @@ from typing import NamedTuple, NoReturn
 from tqdm import tqdm
 
 from mt_trainer.config import TrainConfig
+from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.machine import Machine
@@ -40,7 +41,7 @@ def summary(
         "objective": loss.objective.formula,
         "optimizer": f"AdamW, {_schedule(config)}",
         "device": machine.describe(),
-        "step": f"{num_rows:,} rows of {config.data.max_length} target positions"
+        "step": f"up to {num_rows * config.data.max_length:,} target tokens, in {num_rows:,} rows"
         + (f", in {training.accumulation} micro-batches" if training.accumulation > 1 else ""),
         "limits": ", ".join(_limits(config)),
     }
@@ -78,6 +79,15 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def expected_time(progress: Progress, limits: TrainingConfig, *, since: Progress) -> str:
+    """The last line of the summary, told once a few steps have shown the speed; validations are not foreseen."""
+    seconds = progress.seconds - since.seconds
+    gained = progress.fraction_done(limits) - since.fraction_done(limits)
+    left = seconds * (1 - progress.fraction_done(limits)) / gained if gained > 0 else math.inf
+    rate = (progress.num_tokens - since.num_tokens) / seconds
+    return f"expected   {duration(left)} of training at {rate:,.0f} target tokens/s\n"
 
 
 class Sample(NamedTuple):

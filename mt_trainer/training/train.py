@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,7 +12,7 @@ from mt_trainer.config import TrainConfig
 from mt_trainer.data.loader import Loader
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.decoding.translate import build_translator
-from mt_trainer.errors import CheckpointError, DivergedError, ExitCode, Problem
+from mt_trainer.errors import DivergedError, ExitCode, Problem
 from mt_trainer.evaluation.evaluate import SetScores, as_lines, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import build_metrics
 from mt_trainer.evaluation.validation import Validation, Validator
@@ -23,18 +22,28 @@ from mt_trainer.optim import (
     ExponentialMovingAverage,
     build_optimizer,
     build_schedule,
-    load_optimizer_tensors,
-    optimizer_tensors,
 )
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
-from mt_trainer.training.display import ProgressDisplay, Sample, duration, rows_per_step, spread_samples, summary
+from mt_trainer.training.checkpoint import load_parameters, save_checkpoint
+from mt_trainer.training.display import (
+    ProgressDisplay,
+    Sample,
+    duration,
+    expected_time,
+    rows_per_step,
+    spread_samples,
+    summary,
+)
+from mt_trainer.training.learner import Learner
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
-from mt_trainer.training.retention import average_newest, prune
+from mt_trainer.training.retention import average_newest
 from mt_trainer.training.run_folder import RunFolder, build_model, load_run
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
+
+STEPS_BEFORE_ESTIMATE = 10
+"""Steps after which the expected time is told."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
     schedule = build_schedule(config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps)
     decay = config.training.ema_decay
     ema = ExponentialMovingAverage(model, decay) if decay else None
+    learner = Learner(model, optimizer, ema)
     translator = build_translator(
         config.decoding, model=model, tokenizers=tokenizers, device=machine.device, seed=config.runtime.seed
     )
@@ -104,12 +114,12 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
     resumed = run.newest_checkpoint(announce)
     progress, window = Progress(), Window()
     if resumed is not None:
-        progress, window = _restore(resumed, model, optimizer, ema, data)
+        progress, window = learner.restore(resumed, data)
     announce(summary(run, data, model, loss, machine, progress))
 
     limits = config.training
     records = Records(run.path, metrics_bytes=resumed.state["metrics_bytes"] if resumed else 0, step=progress.step)
-    started = time.perf_counter() - progress.seconds
+    resumed_progress, started = progress, time.perf_counter() - progress.seconds
     logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
     validated_step = resumed.step if resumed is not None and resumed.state["dev"] else None
     teacher_forcing.train()
@@ -135,6 +145,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 position=batches.after, num_tokens=batches.num_tokens, seconds=time.perf_counter() - started
             )
 
+            if step == resumed_progress.step + STEPS_BEFORE_ESTIMATE:
+                display.say(expected_time(progress, limits, since=resumed_progress))
             if step % limits.log_every_steps == 0:
                 sums = window.read()
                 _refuse_divergence(sums, step)
@@ -153,7 +165,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
 
             if step % limits.validate_every_steps == 0 or progress.is_over(limits):
                 _refuse_divergence(window.read(), step)
-                with ema.applied() if ema is not None else contextlib.nullcontext():
+                with learner.with_evaluated_weights():
                     validation = validator.validate(teacher_forcing, machine.device)
                 dev = _dev_metrics(validation)
                 progress = progress.after_validation(dev["bleu"] if limits.select_by == "bleu" else -dev["nll"])
@@ -161,13 +173,13 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 _save_translations(run, validation, step)
                 display.say(_validation_line(step, dev, is_best=progress.is_best))
                 progress = progress.at(time.perf_counter() - started)
-                _save(run, progress, window, model, optimizer, ema, data, records, dev)
+                learner.save(run, data, records, progress=progress, window=window, dev=dev)
                 validated_step = step
                 logged_seconds = progress.seconds
 
         if stop.exit_code is not None and not progress.is_over(limits):
             if validated_step != progress.step and progress.step:
-                _save(run, progress, window, model, optimizer, ema, data, records, dev=None)
+                learner.save(run, data, records, progress=progress, window=window, dev=None)
             display.say(f"stopped by a signal after step {progress.step:,}; the same command goes on from there")
             return Outcome(stop.exit_code, None)
 
@@ -200,59 +212,6 @@ def evaluate_run(
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)
     announce(f"scored {best.checkpoint_name}, the best on dev by {config.training.select_by}")
     return Outcome(ExitCode.DONE, best.checkpoint_name, tuple(scores), samples)
-
-
-def _restore(
-    checkpoint: Checkpoint,
-    model: torch.nn.Module,
-    optimizer: torch.optim.AdamW,
-    ema: ExponentialMovingAverage | None,
-    data: PreparedData,
-) -> tuple[Progress, Window]:
-    """Put everything back to where the checkpoint was written."""
-    if checkpoint.state["corpus"] != data.corpus_hash:
-        message = "the training text is not the one that this run was started with"
-        help_ = "restore the text, or start another run folder"
-        raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
-    tensors, weights = checkpoint.optimizer(), checkpoint.model()
-    if ema is not None:
-        ema.load(weights)
-        weights = {name.removeprefix("weight."): t for name, t in tensors.items() if name.startswith("weight.")}
-    load_parameters(model, weights)
-    load_optimizer_tensors(optimizer, model, tensors)
-    return Progress.from_json(checkpoint.state["progress"]), Window(checkpoint.state["window"])
-
-
-def _save(
-    run: RunFolder,
-    progress: Progress,
-    window: Window,
-    model: torch.nn.Module,
-    optimizer: torch.optim.AdamW,
-    ema: ExponentialMovingAverage | None,
-    data: PreparedData,
-    records: Records,
-    dev: dict[str, float] | None,
-) -> None:
-    """Write a checkpoint of the run as it stands, and remove those that are no longer wanted."""
-    weights = dict(model.named_parameters())
-    tensors = optimizer_tensors(optimizer, model)
-    if ema is not None:
-        tensors |= {f"weight.{name}": weight for name, weight in weights.items()}
-    state: dict[str, Any] = {
-        "step": progress.step,
-        "progress": progress.to_json(),
-        "window": window.read(),
-        "metrics_bytes": records.metrics_bytes(),
-        "dev": dev,
-        "tokenizer": data.tokenizers.content_hash,
-        "corpus": data.corpus_hash,
-    }
-    averaged = weights if ema is None else ema.average
-    save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=averaged, optimizer=tensors, state=state)
-    training = run.config.training
-    keep = max(training.keep_checkpoints, training.average_checkpoints)
-    prune(run.checkpoints, keep=keep, select_by=training.select_by)
 
 
 def _add_average(

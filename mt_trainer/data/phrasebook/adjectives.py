@@ -81,6 +81,7 @@ ADJECTIVES_OF_KIND: dict[str, tuple[Adjective, ...]] = {
     "shoe": _adjectives("new old red blue black white brown beautiful expensive cheap"),
     "bag": _adjectives("new old red blue green black big small"),
     "key": _adjectives("new old small big"),
+    "toy": _adjectives("new old red blue"),
     "box": _adjectives("big small heavy empty"),
     "device": _adjectives("new old expensive cheap modern"),
     "lamp": _adjectives("new old big small white green"),

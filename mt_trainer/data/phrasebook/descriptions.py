@@ -24,8 +24,8 @@ from mt_trainer.data.phrasebook.times import NO_TIME, PAST_DAYS, Time, english_n
 
 _DESCRIBED = nouns_of(
     "animal, soup, cake, hot drink, cold drink, clothes, dress, bag, box, device, lamp, picture, furniture, flower, "
-    "bottle, vehicle, transport, text, newspaper, question, song, dishes, opening, room, building, public building, open place, "
-    "event"
+    "bottle, vehicle, transport, text, newspaper, question, song, dishes, opening, room, building, public building, "
+    "open place, event"
 )
 _OWNED = nouns_of(
     "animal, bag, device, vehicle, clothes, key, picture, lamp, book, letter, poem, house, garden, hotel, restaurant"

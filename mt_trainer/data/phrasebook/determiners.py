@@ -9,7 +9,9 @@ from mt_trainer.data.phrasebook.german import Case
 from mt_trainer.data.phrasebook.nouns import Noun
 from mt_trainer.data.phrasebook.times import english_number, german_number
 
-Group = Literal["definite", "demonstrative", "possessive", "indefinite", "number", "measure", "negative", "question"]
+Group = Literal[
+    "definite", "demonstrative", "possessive", "indefinite", "bare", "number", "measure", "negative", "question"
+]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,8 +67,10 @@ A = Determiner("a", "ein", "ein-word", "indefinite")
 NOT_A = Determiner("a", "kein", "ein-word", "negative")
 NOT_ANY = Determiner("any", "kein", "ein-word", "negative", is_plural=True)
 NOT_ANY_MASS = Determiner("any", "kein", "ein-word", "negative")
-BARE = Determiner("", "", "fixed", "indefinite")
-BARE_PLURAL = Determiner("", "", "fixed", "indefinite", is_plural=True)
+NOT_BARE = Determiner("", "kein", "ein-word", "negative")
+NOT_BARE_PLURAL = Determiner("", "kein", "ein-word", "negative", is_plural=True)
+BARE = Determiner("", "", "fixed", "bare")
+BARE_PLURAL = Determiner("", "", "fixed", "bare", is_plural=True)
 HOW_MANY = Determiner("how many", "wie viele", "fixed", "question", is_plural=True)
 MINE = tuple(Determiner(english, german, "ein-word", "possessive") for english, german in _POSSESSIVES)
 MINE_PLURAL = tuple(Determiner(english, german, "ein-word", "possessive", True) for english, german in _POSSESSIVES)
@@ -81,14 +85,17 @@ _NOT_OWNED = frozenset(
     | {"fruit", "vegetable", "soup", "cake", "food", "hot drink", "cold drink"}
 )
 
-Takes = Literal["single", "pointed", "specific", "unowned", "generic", "any"]
+# What a verb takes: "single" one thing, "pointed" what one can point at, "specific" also what is owned, "liked" that or
+# a whole kind, "unowned" anything not owned, "generic" nothing in particular.
+Takes = Literal["single", "pointed", "specific", "liked", "unowned", "generic", "any"]
 _TAKEN: dict[Takes, frozenset[Group]] = {
     "single": frozenset({"definite", "demonstrative", "indefinite"}),
     "pointed": frozenset({"definite", "demonstrative"}),
     "specific": frozenset({"definite", "demonstrative", "possessive"}),
-    "unowned": frozenset({"definite", "demonstrative", "indefinite", "number", "measure"}),
-    "generic": frozenset({"indefinite", "number", "measure"}),
-    "any": frozenset({"definite", "demonstrative", "possessive", "indefinite", "number", "measure"}),
+    "liked": frozenset({"definite", "demonstrative", "possessive", "bare"}),
+    "unowned": frozenset({"definite", "demonstrative", "indefinite", "bare", "number", "measure"}),
+    "generic": frozenset({"indefinite", "bare", "number", "measure"}),
+    "any": frozenset({"definite", "demonstrative", "possessive", "indefinite", "bare", "number", "measure"}),
 }
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MODULUS = 2**64
+MASK = 2**64 - 1
 MULTIPLIER = 6364136223846793005  # the linear congruential generator of Knuth's MMIX
 INCREMENT = 1442695040888963407
 
@@ -17,18 +17,19 @@ class Dice:
 
     def __init__(self, seed: int) -> None:
         """Two dice with one seed make the same choices."""
-        self._state = seed % MODULUS
+        self._state = seed & MASK
 
     def roll(self, sides: int) -> int:
         """A number from 0 to ``sides`` - 1."""
-        self._state = (self._state * MULTIPLIER + INCREMENT) % MODULUS
-        return (self._state >> 33) % sides
+        self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
+        return (state >> 33) % sides
 
     def pick(self, options: Sequence[T]) -> T:
         """One of the options, all equally likely."""
-        self._state = (self._state * MULTIPLIER + INCREMENT) % MODULUS
-        return options[(self._state >> 33) % len(options)]
+        self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
+        return options[(state >> 33) % len(options)]
 
     def chance(self, percent: int) -> bool:
         """True in ``percent`` of a hundred cases."""
-        return self.roll(100) < percent
+        self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
+        return (state >> 33) % 100 < percent

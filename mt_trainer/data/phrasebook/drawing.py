@@ -86,9 +86,9 @@ def _draw_object(dice: Dice, verb: Verb, takes: Takes, subject: Phrase, *, is_ne
     percent = _ADJECTIVE_PERCENT if verb.has_adjective else 0
     if not is_negated:
         return draw_phrase(dice, noun, takes, adjective_percent=percent, excluded=verb.excludes)
-    definite: Takes = "specific" if takes in ("specific", "any") else "pointed"
+    definite: Takes = "specific" if takes in ("specific", "liked", "any") else "pointed"
     if takes == "generic" or not determiners(noun, definite) or (takes != "specific" and dice.chance(50)):
-        return negative_phrase(dice, noun, adjective_percent=percent, excluded=verb.excludes)
+        return negative_phrase(dice, noun, takes, adjective_percent=percent, excluded=verb.excludes)
     return draw_phrase(dice, noun, definite, adjective_percent=percent, excluded=verb.excludes)
 
 
@@ -193,7 +193,7 @@ def draw_clause(
         while is_question and subject in _SPEAKERS and mode not in _OPEN_MODES:
             subject = draw_subject(dice, is_known=not is_episode)
     if time is None:
-        is_timeless = asked == "time" or (verb.is_state and mode is not Mode.PAST)
+        is_timeless = asked == "time" or verb.is_state
         has_time = mode is Mode.HABIT or (not is_timeless and dice.chance(time_percent))
         time = _draw_time(dice, verb, mode) if has_time else NO_TIME
 

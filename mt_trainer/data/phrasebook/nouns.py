@@ -92,7 +92,8 @@ _NOUNS = {
         umbrella umbrellas    | der Regenschirm Regenschirms Regenschirme      |""",
     "key": """
         key keys              | der Schlüssel Schlüssels Schlüssel             |
-        knife knives          | das Messer Messers Messer                      |
+        knife knives          | das Messer Messers Messer                      |""",
+    "toy": """
         ball balls            | der Ball Balles Bälle                          |""",
     "box": """
         box boxes             | die Kiste Kiste Kisten                         |""",

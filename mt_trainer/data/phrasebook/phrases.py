@@ -12,6 +12,8 @@ from mt_trainer.data.phrasebook.determiners import (
     NOT_A,
     NOT_ANY,
     NOT_ANY_MASS,
+    NOT_BARE,
+    NOT_BARE_PLURAL,
     THE,
     Determiner,
     Group,
@@ -192,10 +194,12 @@ def draw_phrase(
 
 
 def negative_phrase(
-    dice: Dice, noun: Noun, *, adjective_percent: int, excluded: frozenset[str] = frozenset()
+    dice: Dice, noun: Noun, takes: Takes, *, adjective_percent: int, excluded: frozenset[str] = frozenset()
 ) -> Phrase:
-    """The indefinite phrase of a negated clause: "a dog", "any water" in English, kein in German."""
-    if noun.is_mass:
+    """The phrase of a negated clause that takes kein: in English "a dog", "any water", or of a whole kind "dogs"."""
+    if takes == "liked":
+        determiner = NOT_BARE_PLURAL if noun.english_plural else NOT_BARE
+    elif noun.is_mass:
         determiner = NOT_ANY_MASS
     elif noun.kind == "shoe" or (noun.english_plural and dice.chance(25)):
         determiner = NOT_ANY
@@ -216,7 +220,7 @@ def draw_person(dice: Dice, *, adjective_percent: int, is_known: bool = True) ->
     takes: Takes = "specific" if is_known or roll < 80 else "any"
     noun = dice.pick(KIN if roll < 55 else PEOPLE)
     person = draw_phrase(dice, noun, takes, adjective_percent=adjective_percent)
-    while person.group == "indefinite" and person.person == SIE:
+    while person.group == "bare":
         person = draw_phrase(dice, noun, takes, adjective_percent=adjective_percent)
     return person
 

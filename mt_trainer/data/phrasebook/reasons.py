@@ -47,7 +47,7 @@ _FREE = verbs_named(
     "watch television, listen to, clean, draw"
 )
 _PLAN = (Mode.NOW, Mode.WANT, Mode.WISH)
-_EFFORT = (Mode.NOW, Mode.MUST, Mode.WANT)
+_HARD = verbs_named("cook, wash, clean, repair, help, work, write")
 _BECAUSE = (
     Reason("tired", "müde", "sein", verbs_named("sleep, stay"), _PLAN),
     Reason("tired", "müde", "sein", _LIVELY, (Mode.WANT,), is_negated=True),
@@ -62,8 +62,10 @@ _BECAUSE = (
     Reason("to work", "arbeiten", "müssen", _FREE, (Mode.CAN,), is_negated=True),
 )
 _ALTHOUGH = (
-    Reason("tired", "müde", "sein", _LIVELY, _EFFORT),
-    Reason("ill", "krank", "sein", _LIVELY, _EFFORT),
+    Reason("tired", "müde", "sein", _LIVELY, (Mode.NOW, Mode.WANT)),
+    Reason("ill", "krank", "sein", _LIVELY, (Mode.NOW, Mode.WANT)),
+    Reason("tired", "müde", "sein", _HARD, (Mode.MUST,)),
+    Reason("ill", "krank", "sein", _HARD, (Mode.MUST,)),
     Reason("no time", "keine Zeit", "haben", _FREE, (Mode.NOW, Mode.WANT)),
     Reason("not hungry", "nicht hungrig", "sein", verbs_named("eat"), (Mode.NOW,)),
     Reason("not thirsty", "nicht durstig", "sein", verbs_named("drink"), (Mode.NOW,)),

@@ -15,7 +15,7 @@ from mt_trainer.data.phrasebook.phrases import Phrase, draw_phrase, draw_subject
 from mt_trainer.data.phrasebook.places import CITIES, draw_place
 
 # What lies and what stands, and where.
-_LYING = nouns_of("book, letter, newspaper, key, knife, report")
+_LYING = nouns_of("book, letter, newspaper, key, report")
 _STANDING = nouns_of("dishes, bottle, lamp")
 _SPOTS_TO_LIE = (
     ("on", "auf", nouns_of("table, chair, sofa")),
@@ -146,9 +146,7 @@ def schedule(dice: Dice) -> Draft:
     """Like: The train to Berlin leaves at half past seven. / When does the film start?"""
     verb, german_verb = dice.pick(_SCHEDULED)
     if verb is _START:
-        thing = draw_phrase(dice, dice.pick(_EVENTS), "single", adjective_percent=0)
-        while thing.group == "indefinite":
-            thing = draw_phrase(dice, dice.pick(_EVENTS), "single", adjective_percent=0)
+        thing = noun_phrase(dice.pick(_EVENTS), dice.pick((THE, THIS)))
         subject, german_subject = thing.english, thing.nominative
     else:
         thing = noun_phrase(dice.pick(_TRANSPORT), THE)

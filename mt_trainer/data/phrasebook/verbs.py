@@ -61,7 +61,7 @@ _GROUPS = {
     "DRINK": "hot drink, cold drink",
     "WORN": "clothes, shoe",
     "GOODS": "clothes, dress, shoe, bag, device, lamp, furniture, vehicle, picture, flower",
-    "OWNED": "bag, key, device, vehicle, animal, lamp, picture, box",
+    "OWNED": "bag, key, ball, device, vehicle, animal, lamp, picture, box",
 }
 
 # english base / past | german infinitive, participle, changed stem, "sein" for the perfect with sein;
@@ -158,7 +158,7 @@ close            | acc: opening, box, bottle, cupboard | specific clock -empty
 turn on          | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
 turn off         | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
 bring along      | acc: cake, fruit, book, flower, picture | unowned
-throw away       | acc: newspaper, letter, shoe, bottle, hat, lamp | specific -new -beautiful -expensive -good -interesting
+throw away       | acc: newspaper, letter, shoe, bottle, hat, lamp | specific -new -beautiful -expensive -good
 draw             | acc: plant, animal, house, church, ship | unowned | garden, park
 feed             | acc: animal | specific clock habit=specific
 sing             | acc: song | unowned daily habit=generic | garden, church
@@ -184,7 +184,7 @@ tell             | dat+acc: story | unowned -boring habit=generic
 need             | acc: GOODS, FOOD, key, book | unowned state -dirty -boring
 have             | acc: OWNED, WORN, text, question, sibling, time | generic past state
 see              | acc: animal, building, public building, transport, vehicle, lake | unowned perception
-like             | acc: FOOD, DRINK, animal, flower, clothes, city, film, text, song | any state -boring
+like             | acc: FOOD, DRINK, animal, flower, clothes, city, film, text, song | liked state -boring
 know             | acc: person | specific state
 understand       | acc: question, sentence, text | specific ability
 speak            | acc: language | any ability
@@ -220,6 +220,7 @@ _GOVERNMENTS: dict[str, Governs] = {
 _TAKES: dict[str, Takes] = {
     "single": "single",
     "specific": "specific",
+    "liked": "liked",
     "unowned": "unowned",
     "generic": "generic",
     "any": "any",

@@ -1,0 +1,82 @@
+"""Everything that learns, and how it goes into a checkpoint and comes back."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mt_trainer.data.prepare import PreparedData
+from mt_trainer.errors import CheckpointError, Problem
+from mt_trainer.model import Transformer
+from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
+from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
+from mt_trainer.training.progress import Progress
+from mt_trainer.training.records import Records, Window
+from mt_trainer.training.retention import prune
+from mt_trainer.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The model, its optimizer, and the moving average of its weights where there is one."""
+
+    model: Transformer
+    optimizer: torch.optim.AdamW
+    ema: ExponentialMovingAverage | None
+
+    def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Inside the block the model has the weights that it is judged by: the average where there is one."""
+        return contextlib.nullcontext() if self.ema is None else self.ema.applied()
+
+    def save(
+        self,
+        run: RunFolder,
+        data: PreparedData,
+        records: Records,
+        *,
+        progress: Progress,
+        window: Window,
+        dev: dict[str, float] | None,
+    ) -> None:
+        """Write a checkpoint of the run as it stands, and remove those that are no longer wanted.
+
+        Args:
+            dev: scores of this step; None when it was not validated.
+        """
+        weights = dict(self.model.named_parameters())
+        tensors = optimizer_tensors(self.optimizer, self.model)
+        if self.ema is not None:
+            tensors |= {f"weight.{name}": weight for name, weight in weights.items()}
+        state: dict[str, Any] = {
+            "step": progress.step,
+            "progress": progress.to_json(),
+            "window": window.read(),
+            "metrics_bytes": records.metrics_bytes(),
+            "dev": dev,
+            "tokenizer": data.tokenizers.content_hash,
+            "corpus": data.corpus_hash,
+        }
+        evaluated = weights if self.ema is None else self.ema.average
+        save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
+        training = run.config.training
+        keep = max(training.keep_checkpoints, training.average_checkpoints)
+        prune(run.checkpoints, keep=keep, select_by=training.select_by)
+
+    def restore(self, checkpoint: Checkpoint, data: PreparedData) -> tuple[Progress, Window]:
+        """Put everything back to where a checkpoint was written.
+
+        Raises:
+            CheckpointError: MT100, when the training text is not the one that the run was started with.
+        """
+        if checkpoint.state["corpus"] != data.corpus_hash:
+            message = "the training text is not the one that this run was started with"
+            help_ = "restore the text, or start another run folder"
+            raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
+        tensors, weights = checkpoint.optimizer(), checkpoint.model()
+        if self.ema is not None:
+            self.ema.load(weights)
+            weights = {name.removeprefix("weight."): t for name, t in tensors.items() if name.startswith("weight.")}
+        load_parameters(self.model, weights)
+        load_optimizer_tensors(self.optimizer, self.model, tensors)
+        return Progress.from_json(checkpoint.state["progress"]), Window(checkpoint.state["window"])

@@ -1,0 +1,239 @@
+"""A run that was stopped and resumed is, byte for byte, the run that was never stopped."""
+
+import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mt_trainer.config import load_config
+from mt_trainer.errors import CheckpointError, DivergedError, ExitCode
+from mt_trainer.training import train as module
+from mt_trainer.training.train import Outcome, train
+
+CONFIG = """\
+data:
+  src_lang: en
+  tgt_lang: de
+  train: {format: text, src: train.en, tgt: train.de}
+  dev: {format: text, src: dev.en, tgt: dev.de}
+  max_length: 32
+tokenizer: {vocab_size: 320}
+model:
+  num_encoder_layers: 1
+  num_decoder_layers: 1
+  d_model: 16
+  ffn_dim: 16
+  num_heads: 2
+  dropout: 0.1
+optim:
+  schedule: {name: inverse_sqrt, peak_lr: 3e-3, warmup_steps: 4}
+training:
+  batch_tokens: 768
+  accumulation: 2
+  max_steps: 12
+  log_every_steps: 2
+  validate_every_steps: 6
+  keep_checkpoints: 9
+  ema_decay: 0.9
+decoding: {strategy: greedy, max_length_ratio: 0.5, max_length_constant: 1}
+runtime: {device: cpu, precision: fp32, threads: 1, cache_folder: cache, run_folder: unused}
+"""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 pairs to train on and 8 to validate, over made-up words; an epoch has 6 steps."""
+    folder, rng = tmp_path_factory.mktemp("texts"), random.Random(1)
+    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
+    for part, number in (("train", 200), ("dev", 8)):
+        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
+        for side, order in (("en", 1), ("de", -1)):
+            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
+            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "config.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def same_settings_afterwards(texts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(texts)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+def run(folder: Path, *overrides: str) -> Outcome:
+    return train(load_config("config.yaml", overrides), folder, announce=lambda line: None)
+
+
+@pytest.fixture
+def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make the training loop get a SIGTERM while it takes a given step."""
+    take_step = module.train_step
+
+    def prepare(step: int) -> None:
+        def with_signal(*arguments: Any, **settings: Any) -> Any:
+            if settings["step"] == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return take_step(*arguments, **settings)
+
+        monkeypatch.setattr(module, "train_step", with_signal)
+
+    return prepare
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(texts)
+        outcome = run(folder)
+    assert outcome.exit_code == ExitCode.DONE
+    return folder
+
+
+def assert_same_run(folder: Path, expected: Path) -> None:
+    """Weights, moments and log byte for byte; of state.json all but the clock."""
+    assert (folder / "metrics.jsonl").read_bytes() == (expected / "metrics.jsonl").read_bytes()
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        path = f"checkpoints/step_00000012/{name}"
+        assert (folder / path).read_bytes() == (expected / path).read_bytes(), name
+    states = [json.loads((each / "checkpoints/step_00000012/state.json").read_text()) for each in (folder, expected)]
+    for state in states:
+        assert state["progress"].pop("seconds") > 0
+    assert states[0] == states[1]
+    scores = [json.loads((each / "evaluation/dev.json").read_text())["scores"] for each in (folder, expected)]
+    assert scores[0] == scores[1]
+
+
+def test_the_run_is_worth_comparing(uninterrupted: Path) -> None:
+    """It crosses the border of an epoch, logs and validates, and its weights move."""
+    lines = [json.loads(line) for line in (uninterrupted / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["part"] == "train"] == [2, 4, 6, 8, 10, 12]
+    assert [line["step"] for line in lines if line["part"] == "dev"] == [6, 12]
+    losses = [line["loss"] for line in lines if line["part"] == "train"]
+    assert losses[-1] < losses[0]
+    assert {line["epoch"] for line in lines if line["part"] == "train"} >= {0, 1}
+
+
+def test_two_runs_are_the_same(uninterrupted: Path, tmp_path: Path) -> None:
+    run(tmp_path / "again")
+    assert_same_run(tmp_path / "again", uninterrupted)
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7])
+def test_stopped_and_resumed(step: int, uninterrupted: Path, tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    """In the first step, between two log lines, at a validation, and right after one."""
+    folder = tmp_path / "stopped"
+    signal_at(step)
+    stopped = run(folder)
+    assert (stopped.exit_code, stopped.checkpoint, stopped.scores) == (ExitCode.TERMINATED, None, ())
+    assert (folder / f"checkpoints/step_{step:08d}").is_dir()
+    assert not (folder / "evaluation").exists()
+    signal_at(-1)
+    assert run(folder).exit_code == ExitCode.DONE
+    assert_same_run(folder, uninterrupted)
+
+
+def test_stopped_after_every_other_step(uninterrupted: Path, tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    for step in (2, 4, 8, 9, 11):
+        signal_at(step)
+        assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_resumed_from_the_last_validation_after_a_crash(uninterrupted: Path, tmp_path: Path) -> None:
+    """What was logged after the checkpoint is logged again, once; a damaged newest checkpoint is passed over."""
+    folder = tmp_path / "crashed"
+    shutil.copytree(uninterrupted, folder)
+    (folder / "checkpoints/step_00000012/optimizer.safetensors").write_bytes(b"torn")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 14, "pa')
+    said: list[str] = []
+    train(load_config("config.yaml"), folder, announce=said.append)
+    assert any("step_00000012" in line and "optimizer.safetensors" in line for line in said)
+    assert_same_run(folder, uninterrupted)
+
+
+def test_a_finished_run_takes_no_further_step(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "finished"
+    shutil.copytree(uninterrupted, folder)
+    monkeypatch.setattr(module, "train_step", lambda *_, **__: pytest.fail("a step was taken"))
+    outcome = run(folder)
+    assert outcome.exit_code == ExitCode.DONE
+    assert (
+        outcome.scores[0].value("bleu")
+        == json.loads((folder / "evaluation/dev.json").read_text())["scores"][0]["value"]
+    )
+    assert_same_run(folder, uninterrupted)
+
+
+def test_an_interrupted_run_averages_the_same_checkpoints(tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    setting = ("training.average_checkpoints=2", "training.validate_every_steps=4", "training.ema_decay=0")
+    run(tmp_path / "whole", *setting)
+    signal_at(9)
+    run(tmp_path / "stopped", *setting)
+    signal_at(-1)
+    run(tmp_path / "stopped", *setting)
+    for name in ("model.safetensors", "state.json"):
+        contents = [(tmp_path / each / "checkpoints/average" / name).read_bytes() for each in ("whole", "stopped")]
+        assert contents[0] == contents[1], name
+    averaged = json.loads(contents[0])["averaged"]
+    assert averaged == ["step_00000008", "step_00000012"]
+
+
+def test_other_text_is_refused(uninterrupted: Path, tmp_path: Path, texts: Path) -> None:
+    folder, train_file = tmp_path / "run", texts / "train.en"
+    shutil.copytree(uninterrupted, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    original = train_file.read_bytes()
+    try:
+        train_file.write_bytes(original.replace(b"a", b"o", 20))
+        with pytest.raises(CheckpointError, match=r"MT100|MT082"):
+            run(folder)
+    finally:
+        train_file.write_bytes(original)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_divergence_ends_the_run_and_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, take_step = tmp_path / "run", module.train_step
+
+    def break_down(both: Any, *arguments: Any, **settings: Any) -> Any:
+        if settings["step"] == 7:
+            with torch.no_grad():
+                both.model.encoder[0].feed_forward.output.bias[0] = float("inf")
+        return take_step(both, *arguments, **settings)
+
+    monkeypatch.setattr(module, "train_step", break_down)
+    with pytest.raises(DivergedError) as caught:
+        run(folder)
+    assert caught.value.exit_code == ExitCode.DIVERGED
+    assert caught.value.problems[0].code == "MT120"
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000006"]
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 6
+    monkeypatch.setattr(module, "train_step", take_step)
+    assert run(folder).exit_code == ExitCode.DONE
+
+
+def test_a_limit_in_epochs_alone(tmp_path: Path) -> None:
+    """The share of an epoch-limited run that is done is 0 in the first epoch; it must log all the same."""
+    outcome = run(tmp_path / "run", "training.max_steps=null", "training.max_epochs=1", "training.log_every_steps=1")
+    assert outcome.exit_code == ExitCode.DONE
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["part"] == "dev"
+    assert lines[-2]["epoch"] == 1
+    assert lines[0]["epoch"] == 0
