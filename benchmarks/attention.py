@@ -48,7 +48,7 @@ def main() -> None:
         for form in forms:
             inputs = [torch.randn(shape).bfloat16().transpose(1, 2).requires_grad_() for _ in range(3)]
             start = time.perf_counter()
-            form(*inputs, mask).sum().backward()
+            form(inputs[0], inputs[1], inputs[2], mask).sum().backward()
             seconds[form.__name__].append(time.perf_counter() - start)
     base = statistics.median(seconds["built_in_float32"])
     print(f"torch {torch.__version__}, {options.threads} threads, [B, H, T, K] = {[shape[i] for i in (0, 2, 1, 3)]}")

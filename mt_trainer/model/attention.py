@@ -72,6 +72,8 @@ class KeyValueCache:
 
     def reorder(self, beams: Tensor, length: int) -> None:
         """New beam w of sentence b goes on from old beam beams[b, w]; only the written prefix is copied."""
+        if beams.shape[1] == 1:
+            return
         sentences = torch.arange(beams.shape[0], device=beams.device)[:, None]
         self.self_keys[..., :length, :] = self.self_keys[sentences, beams, :, :length]
         self.self_values[..., :length, :] = self.self_values[sentences, beams, :, :length]

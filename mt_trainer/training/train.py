@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -95,7 +95,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         data.dev,
         tokenizers,
         translator,
-        metrics,
+        replace(metrics, moses_lang=None),  # slow, and no checkpoint is chosen by it
         batch_tokens=config.training.batch_tokens // config.training.accumulation,
         max_positions=model.max_positions,
     )
@@ -159,7 +159,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 rate = (progress.num_tokens - logged_tokens) / (progress.seconds - logged_seconds)
                 records.write(step, "train", line, {"seconds": progress.seconds, "tokens_per_second": rate})
                 fraction = progress.fraction_done(limits)
-                left = progress.seconds * (1 - fraction) / fraction
+                left = progress.seconds * (1 - fraction) / fraction if fraction else float("inf")
                 display.log(progress, line, tokens_per_second=rate, fraction=fraction, seconds_left=left)
                 window, logged_tokens, logged_seconds = Window(), progress.num_tokens, progress.seconds
 
@@ -172,10 +172,10 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 records.write(step, "dev", dev, {"seconds": time.perf_counter() - started})
                 _save_translations(run, validation, step)
                 display.say(_validation_line(step, dev, is_best=progress.is_best))
-                progress = progress.at(time.perf_counter() - started)
+                before, progress = progress.seconds, progress.at(time.perf_counter() - started)
                 learner.save(run, data, records, progress=progress, window=window, dev=dev)
                 validated_step = step
-                logged_seconds = progress.seconds
+                logged_seconds += progress.seconds - before  # the rate is that of training alone
 
         if stop.exit_code is not None and not progress.is_over(limits):
             if validated_step != progress.step and progress.step:

@@ -1,5 +1,7 @@
 """Every token of a step counts the same, into however many micro-batches the step is split."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -68,7 +70,7 @@ def test_any_partition_in_any_order_gives_the_same_gradient(order: list[int], cu
     rows = [[3 * i, 3 * i + 1] for i in range(8)]
     whole = StepBatches((collate(CORPUS, rows, row_length=26, **SPECIAL),), Position())
     borders = [0, *sorted(cuts), 8]
-    parts = [[rows[i] for i in order[a:b]] for a, b in zip(borders, borders[1:], strict=False)]
+    parts = [[rows[i] for i in order[a:b]] for a, b in pairwise(borders)]
     split = StepBatches(tuple(collate(CORPUS, part, row_length=26, **SPECIAL) for part in parts), Position())
     assert_same(whole, split)
 

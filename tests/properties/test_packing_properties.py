@@ -12,8 +12,7 @@ from mt_trainer.config.model import ModelConfig
 from mt_trainer.data.batching import epoch_batches, pack_rows
 from mt_trainer.data.loader import Batch, PairList, collate
 from mt_trainer.model.build import build_transformer
-from mt_trainer.objectives import TranslationLoss
-from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.model.transformer import Transformer
 
 VOCAB_SIZE = 19
 SPECIAL = {"pad_id": 0, "bos_id": 2, "eos_id": 3}
@@ -74,7 +73,7 @@ def test_little_of_a_row_is_padding() -> None:
     assert max(src.sum(), tgt.sum()) / (len(rows) * 64) > 0.9
 
 
-def build(**variant: Any) -> TeacherForcing:
+def build(**variant: Any) -> Transformer:
     """A tiny model in float64."""
     torch.manual_seed(3)
     sizes = dict(num_encoder_layers=2, num_decoder_layers=2, d_model=16, ffn_dim=16, num_heads=2, dropout=0.0)
@@ -85,16 +84,14 @@ def build(**variant: Any) -> TeacherForcing:
         max_positions=64,
         pad_id=0,
     )
-    both = TeacherForcing(model, TranslationLoss(VOCAB_SIZE, 0, 0.1), torch.float32)
-    both.dtype = torch.float64
-    return both.double().train()
+    return model.double().train()
 
 
-def full_logits_loss(both: TeacherForcing, batch: Batch) -> torch.Tensor:
+def full_logits_loss(model: Transformer, batch: Batch) -> torch.Tensor:
     """Sum over the tokens of a batch, by the slow definition: all in float64."""
-    hidden = both.model(batch.src_tokens, batch.src_segments, batch.tgt_inputs, batch.tgt_segments)
+    hidden = model(batch.src_tokens, batch.src_segments, batch.tgt_inputs, batch.tgt_segments)
     is_real = batch.tgt_segments != 0
-    logits = hidden[is_real] @ both.model.output_weight.T
+    logits = hidden[is_real] @ model.output_weight.T
     labels = batch.tgt_labels[is_real]
     return torch.nn.functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=0.1)
 
@@ -105,11 +102,11 @@ def pairs(seed: int, number: int) -> PairList:
     return PairList([(ids(), ids()) for _ in range(number)])
 
 
-def loss_and_gradients(both: TeacherForcing, batches: list[Batch]) -> tuple[float, dict[str, torch.Tensor]]:
-    both.zero_grad()
-    loss = torch.stack([full_logits_loss(both, batch) for batch in batches]).sum()
+def loss_and_gradients(model: Transformer, batches: list[Batch]) -> tuple[float, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    loss = torch.stack([full_logits_loss(model, batch) for batch in batches]).sum()
     loss.backward()
-    return loss.item(), {name: p.grad.clone() for name, p in both.named_parameters() if p.grad is not None}
+    return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def assert_same(a: tuple[float, dict[str, torch.Tensor]], b: tuple[float, dict[str, torch.Tensor]]) -> None:
@@ -121,24 +118,21 @@ def assert_same(a: tuple[float, dict[str, torch.Tensor]], b: tuple[float, dict[s
 
 @pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
-def test_packed_rows_equal_one_pair_a_row(norm_first: bool, positions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a CPU attention is computed in float32; here it is to be exact.
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    both, corpus = build(norm_first=norm_first, positions=positions), pairs(1, 12)
+def test_packed_rows_equal_one_pair_a_row(norm_first: bool, positions: str) -> None:
+    model, corpus = build(norm_first=norm_first, positions=positions), pairs(1, 12)
     rows = pack_rows(range(12), (corpus.src_lengths + 1).tolist(), (corpus.tgt_lengths + 1).tolist(), 24)
     assert len(rows) < 8
-    packed = loss_and_gradients(both, [collate(corpus, rows, row_length=24, **SPECIAL)])
-    single = loss_and_gradients(both, [collate(corpus, [[i]], row_length=10, **SPECIAL) for i in range(12)])
+    packed = loss_and_gradients(model, [collate(corpus, rows, row_length=24, **SPECIAL)])
+    single = loss_and_gradients(model, [collate(corpus, [[i]], row_length=10, **SPECIAL) for i in range(12)])
     assert_same(packed, single)
 
 
-def test_neither_the_width_of_the_padding_nor_the_order_of_the_rows_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    both, corpus = build(), pairs(2, 6)
+def test_neither_the_width_of_the_padding_nor_the_order_of_the_rows_matters() -> None:
+    model, corpus = build(), pairs(2, 6)
     rows = [[i] for i in range(6)]
-    narrow = loss_and_gradients(both, [collate(corpus, rows, row_length=10, **SPECIAL)])
-    wide = loss_and_gradients(both, [collate(corpus, rows, row_length=40, **SPECIAL)])
-    turned = loss_and_gradients(both, [collate(corpus, rows[::-1], row_length=10, **SPECIAL)])
+    narrow = loss_and_gradients(model, [collate(corpus, rows, row_length=10, **SPECIAL)])
+    wide = loss_and_gradients(model, [collate(corpus, rows, row_length=40, **SPECIAL)])
+    turned = loss_and_gradients(model, [collate(corpus, rows[::-1], row_length=10, **SPECIAL)])
     assert_same(narrow, wide)
     assert_same(narrow, turned)
 
@@ -146,12 +140,12 @@ def test_neither_the_width_of_the_padding_nor_the_order_of_the_rows_matters(monk
 @torch.no_grad()
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
 def test_no_position_sees_a_later_one_or_another_segment(positions: str) -> None:
-    both = build(positions=positions).float()
+    model = build(positions=positions).float()
     corpus = PairList([([5, 6, 7], [8, 9, 10, 11]), ([12, 13], [14, 15, 16])])
     batch = collate(corpus, [[0, 1]], row_length=12, **SPECIAL)
 
     def hidden(tgt_inputs: torch.Tensor, src_tokens: torch.Tensor) -> torch.Tensor:
-        return both.model(src_tokens, batch.src_segments, tgt_inputs, batch.tgt_segments)[0]  # type: ignore[no-any-return]
+        return model(src_tokens, batch.src_segments, tgt_inputs, batch.tgt_segments)[0]  # type: ignore[no-any-return]
 
     before = hidden(batch.tgt_inputs, batch.src_tokens)
     for place in range(1, 9):

@@ -29,11 +29,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TINY = (
     "--set 'model={preset: transformer_tiny, num_encoder_layers: 1, num_decoder_layers: 1, d_model: 16, num_heads: 2}' "
     "--set tokenizer.vocab_size=300 --set data.max_length=64 --set training.batch_tokens=256 "
-    "--set training.max_steps=2 --set decoding.strategy=greedy"
+    "--set training.max_steps=12 --set decoding.strategy=greedy"
 )
 
 SHORTENED = {
-    # start of the command: (what is put behind it, why)
+    # start of the command: (what is put behind it, or before a lone --; why)
     "mt-train --config mine.yaml": (TINY, "trains for hours"),
     "mt-tokenizer train": ("--vocab-size 300", "the toy text does not support 8,000 pieces"),
     "mt-train --config multi30k": ("--print-config", "reads the hub"),
@@ -132,7 +132,8 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 def shortened(command: str) -> str:
     additions = [addition for start, (addition, _) in SHORTENED.items() if command.startswith(start)]
     assert len(additions) < 2
-    return " ".join([command, *additions])
+    own, dashes, handed_on = command.partition(" -- ")
+    return " ".join([own, *additions]) + dashes + handed_on
 
 
 def test_every_command_works_and_says_what_is_shown(workplace: Path) -> None:
@@ -152,7 +153,8 @@ def test_every_command_works_and_says_what_is_shown(workplace: Path) -> None:
     assert len(Path("news.hyp").read_text().splitlines()) == len(Path("data/news.en").read_text().splitlines())
     assert outputs['echo "A dog runs through the snow." | mt-translate --run runs/mine'].count("\n") == 1
     for command in [command for command in outputs if command.startswith("scripts/")]:
-        assert [option for option in shlex.split(command) if option.startswith("--")] <= outputs[command].split()
+        options = {option for option in shlex.split(command) if option.startswith("--")}
+        assert options <= set(outputs[command].split()), command
     trained = outputs["mt-train --config mine.yaml"]
     for line in block_with("run        runs/demo").text.splitlines():
         assert line in ("", "...") or f"\n{line.split()[0]}" in trained.replace("news", "phrasebook_test"), line
@@ -262,3 +264,11 @@ def test_extras_and_recipes_that_are_named_are_there() -> None:
     for recipe in ("demo", "multi30k", "multi30k_tailr", "iwslt14", "wmt14"):
         assert f"`{recipe}`" in README
         assert (ROOT / "configs" / f"{recipe}.yaml").exists()
+
+
+def test_quoted_score_of_the_demo_is_what_its_recipe_promises() -> None:
+    (promised,) = re.findall(
+        r"^# Expected +BLEU >= (\d+)", (ROOT / "configs/demo.yaml").read_text(encoding="utf-8"), re.M
+    )
+    (quoted,) = re.findall(r"^phrasebook_test +1,000 +([\d.]+)", README, re.M)
+    assert float(quoted) >= float(promised)

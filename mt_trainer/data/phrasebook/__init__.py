@@ -30,15 +30,15 @@ _SPANS: dict[Split, tuple[int, int]] = {
 
 # The types of sentence with their shares in a hundred.
 _SHARES = (
-    (sentences.statement, 17),
-    (sentences.inverted, 8),
+    (sentences.statement, 13),
+    (sentences.inverted, 7),
     (sentences.negated, 8),
     (sentences.yes_no_question, 8),
     (sentences.who_question, 3),
     (sentences.object_question, 5),
     (sentences.adverb_question, 5),
     (sentences.request, 4),
-    (descriptions.state_of_person, 2),
+    (descriptions.state_of_person, 3),
     (descriptions.quality_of_thing, 3),
     (descriptions.comparison, 3),
     (descriptions.profession, 1),

@@ -100,9 +100,9 @@ def state_of_person(dice: Dice) -> Draft:
     subject = draw_subject(dice)
     adjective = dice.pick(STATES)
     degree = dice.pick((("", ""), ("", ""), ("very ", "sehr ")))
-    time = dice.pick((PAST_DAYS[0], *PAST_DAYS[2:4])) if dice.chance(35) else NO_TIME
+    time = dice.pick((PAST_DAYS[0], *PAST_DAYS[2:4])) if dice.chance(45) else NO_TIME
     roll = dice.roll(10)
-    is_question = roll < 3 and subject.pronoun != "I"
+    is_question = roll < 3 and subject.pronoun not in ("I", "we")
     english, german = degree[0] + adjective.english, degree[1] + adjective.german
     return _predicate(subject, english, german, "?" if is_question else ".", [], is_negated=roll > 6, time=time)
 
@@ -138,7 +138,8 @@ _COMPARED = tuple(
         ("film, concert, course", "long short interesting boring"),
         ("dog, cat, horse, cow", "big small old young"),
         ("house, hotel, museum, church, school", "big small old new beautiful modern"),
-        ("vehicle, bus, train", "fast slow modern old"),
+        ("vehicle", "fast slow new old expensive cheap"),
+        ("transport", "fast slow modern old"),
         ("box, bag", "big small"),
         ("lake, park, garden", "big small beautiful quiet"),
         ("city, village", "big small beautiful quiet old"),
@@ -150,6 +151,8 @@ def comparison(dice: Dice) -> Draft:
     """Like: The train is faster than the bus. / My brother is as old as your sister."""
     nouns, adjectives = dice.pick(_COMPARED)
     first = draw_phrase(dice, dice.pick(nouns), "specific", adjective_percent=0)
+    while first.person == SIE and NOUNS["man"] in nouns:  # people are compared one by one
+        first = draw_phrase(dice, dice.pick(nouns), "specific", adjective_percent=0)
     while True:
         second = draw_phrase(dice, dice.pick(nouns), "specific", adjective_percent=0)
         if second.noun is not first.noun and second.person == first.person:
@@ -231,12 +234,14 @@ def age(dice: Dice) -> Draft:
     kind = subject.noun.kind if subject.noun else ""
     low, high = (66, 99) if subject.noun in (NOUNS["grandfather"], NOUNS["grandmother"]) else _AGES.get(kind, (26, 80))
     number = low + dice.roll(high - low)
-    if dice.chance(10):
+    is_own = subject.english.startswith(("my ", "our "))  # nobody asks the age of their own father
+    if dice.chance(10) and not is_own:
         return Draft(
             f"how old is {subject.english}", f"wie alt ist {subject.nominative}", "?", [*subject.tags, P.WH_QUESTION]
         )
     english, german = f"{english_number(number)} years old", f"{german_number(number)} Jahre alt"
-    return _predicate(subject, english, german, "?" if dice.chance(25) else ".", [P.NUMBER])
+    is_asked = dice.chance(25) and not is_own
+    return _predicate(subject, english, german, "?" if is_asked else ".", [P.NUMBER])
 
 
 _PRICED = nouns_of("clothes, dress, bag, lamp, picture, shoe, chair, book")

@@ -85,11 +85,11 @@ _NOT_OWNED = frozenset(
     | {"fruit", "vegetable", "soup", "cake", "food", "hot drink", "cold drink"}
 )
 
-# What a verb takes: "single" one thing, "pointed" what one can point at, "specific" also what is owned, "liked" that or
-# a whole kind, "unowned" anything not owned, "generic" nothing in particular.
+# What a verb takes: "single" one thing (or a pair of shoes), "pointed" what one can point at, "specific" also what is
+# owned, "liked" that or a whole kind, "unowned" anything not owned, "generic" nothing in particular.
 Takes = Literal["single", "pointed", "specific", "liked", "unowned", "generic", "any"]
 _TAKEN: dict[Takes, frozenset[Group]] = {
-    "single": frozenset({"definite", "demonstrative", "indefinite"}),
+    "single": frozenset({"definite", "demonstrative", "possessive", "indefinite", "bare"}),
     "pointed": frozenset({"definite", "demonstrative"}),
     "specific": frozenset({"definite", "demonstrative", "possessive"}),
     "liked": frozenset({"definite", "demonstrative", "possessive", "bare"}),
@@ -110,7 +110,7 @@ def determiners(noun: Noun, takes: Takes) -> tuple[tuple[Determiner, ...], ...]:
         groups = [(BARE,)]
     elif noun.is_mass:
         measures = {"hot drink": (CUP_OF,), "cold drink": (GLASS_OF,)}.get(noun.kind, ())
-        groups = [(THE,), (THIS,), MINE, (BARE,), (BARE,), measures, measures]
+        groups = [(THE,), (THIS,), MINE, (BARE,), (BARE,), *(measures,) * 4]
     elif not noun.english_plural:
         groups = [(THE,), (THIS,), MINE, (A,)]
     elif noun.kind == "shoe":
@@ -121,6 +121,6 @@ def determiners(noun: Noun, takes: Takes) -> tuple[tuple[Determiner, ...], ...]:
     accepted = _TAKEN[takes]
     if noun.kind in _NOT_OWNED:
         accepted = accepted - {"possessive"}
-    if takes == "single":
+    if takes == "single" and noun.kind != "shoe":
         groups = [group for group in groups if group and not group[0].is_plural]
     return tuple(group for group in groups if group and group[0].group in accepted)

@@ -8,6 +8,7 @@ from mt_trainer.data.phrasebook import times
 from mt_trainer.data.phrasebook.clauses import Clause, english_verb_group, german_verb_group, tense_tags
 from mt_trainer.data.phrasebook.determiners import Takes, determiners
 from mt_trainer.data.phrasebook.dice import Dice
+from mt_trainer.data.phrasebook.german import SIE, WIR
 from mt_trainer.data.phrasebook.modes import Mode
 from mt_trainer.data.phrasebook.phenomena import Phenomenon as P
 from mt_trainer.data.phrasebook.phrases import (
@@ -20,7 +21,7 @@ from mt_trainer.data.phrasebook.phrases import (
 )
 from mt_trainer.data.phrasebook.places import draw_goal, draw_place
 from mt_trainer.data.phrasebook.times import NO_TIME, Time
-from mt_trainer.data.phrasebook.verbs import VERBS, Verb
+from mt_trainer.data.phrasebook.verbs import VERBS, Verb, verbs_named
 
 Asked = Literal["nothing", "object", "time", "place", "goal"]
 
@@ -28,6 +29,7 @@ Asked = Literal["nothing", "object", "time", "place", "goal"]
 _FAMILIES = (
     *(tuple(verb for verb in VERBS if verb.governs == "acc" and not verb.is_state and not verb.takes_person),) * 5,
     *(tuple(verb for verb in VERBS if verb.governs == "acc" and not verb.is_state and verb.takes_person),) * 2,
+    verbs_named("eat, drink"),
     *(tuple(verb for verb in VERBS if verb.is_state),) * 2,
     tuple(verb for verb in VERBS if verb.governs == "dat"),
     tuple(verb for verb in VERBS if verb.governs in ("auf", "an")),
@@ -69,7 +71,7 @@ def modes_among(verb: Verb, wanted: tuple[Mode, ...]) -> tuple[Mode, ...]:
 def _draw_time(dice: Dice, verb: Verb, mode: Mode) -> Time:
     match mode:
         case Mode.HABIT:
-            return times.habitual_time(dice, is_punctual=verb.is_punctual)
+            return times.habitual_time(dice, is_punctual=verb.is_punctual, is_daily=verb.is_daily)
         case Mode.NOW:
             return dice.pick(times.NOW)
         case Mode.PAST:
@@ -83,6 +85,8 @@ def _draw_object(dice: Dice, verb: Verb, takes: Takes, subject: Phrase, *, is_ne
     if verb.takes_person:
         return draw_other_person(dice, subject, pronoun_percent=0 if verb.has_particle else 15)
     noun = dice.pick(verb.nouns)
+    while verb.is_for_one and subject.person in (WIR, SIE) and noun.kind != "shoe":
+        noun = dice.pick(verb.nouns)
     percent = _ADJECTIVE_PERCENT if verb.has_adjective else 0
     if not is_negated:
         return draw_phrase(dice, noun, takes, adjective_percent=percent, excluded=verb.excludes)
@@ -188,7 +192,7 @@ def draw_clause(
     if is_negated and mode in (Mode.HABIT, Mode.WISH):
         mode = verb.modes[0]  # "not every day" and "would not like to" mean something else
     if subject is None:
-        is_episode = mode in (Mode.NOW, Mode.PAST) and not verb.is_state and not is_negated
+        is_episode = mode in (Mode.NOW, Mode.PAST) and not (verb.is_state or is_negated or is_question)
         subject = draw_subject(dice, is_known=not is_episode)
         while is_question and subject in _SPEAKERS and mode not in _OPEN_MODES:
             subject = draw_subject(dice, is_known=not is_episode)

@@ -4,7 +4,7 @@ from mt_trainer.data.phrasebook.adjectives import ADJECTIVES, ADJECTIVES_OF_KIND
 from mt_trainer.data.phrasebook.clauses import Draft, english_verb_group, german_verb_group, join
 from mt_trainer.data.phrasebook.determiners import MINE, THE, THE_PLURAL
 from mt_trainer.data.phrasebook.dice import Dice
-from mt_trainer.data.phrasebook.drawing import draw_action, draw_clause, modes_among
+from mt_trainer.data.phrasebook.drawing import draw_action, draw_clause, draw_verb, modes_among
 from mt_trainer.data.phrasebook.english import PRESENT_OF_BE, EnglishVerb
 from mt_trainer.data.phrasebook.german import ER, IRREGULAR_PRESENT, RELATIVE_PRONOUN, Column, GermanVerb
 from mt_trainer.data.phrasebook.modes import Mode
@@ -22,6 +22,9 @@ _THOUGHTS = (
 )
 
 
+_HOPED = (Mode.NOW, Mode.PAST, Mode.FUTURE, Mode.CAN)  # one does not hope that somebody should do something
+
+
 def that_clause(dice: Dice) -> Draft:
     """Like: I think that my aunt is reading the book."""
     english, german = dice.pick(_THOUGHTS)
@@ -29,8 +32,17 @@ def that_clause(dice: Dice) -> Draft:
     subject = draw_subject(dice, adjective_percent=10)
     while thinker.english in subject.english or {subject.pronoun, thinker.pronoun} <= {"I", "we"}:
         subject = draw_subject(dice, adjective_percent=10)
+    verb = draw_verb(dice)
+    while not (modes := modes_among(verb, _HOPED) if english.base == "hope" else verb.modes):
+        verb = draw_verb(dice)
     clause = draw_clause(
-        dice, subject=subject, is_negated=dice.chance(20), has_circumstances=dice.chance(30), time_percent=35
+        dice,
+        verb=verb,
+        mode=dice.pick(modes),
+        subject=subject,
+        is_negated=dice.chance(20),
+        has_circumstances=dice.chance(30),
+        time_percent=35,
     )
     thinks = english_verb_group(english, Mode.NOW, thinker.person, is_state=True).whole
     glaubt = german_verb_group(german, Mode.NOW, thinker.person).finite
@@ -143,7 +155,7 @@ def who_relative(dice: Dice) -> Draft:
 
 _DESCRIBED = tuple(
     (verb, tuple(noun for noun in verb.nouns if noun.english_plural))
-    for verb in verbs_named("buy, look for, read, write, wear, repair, draw, find, sell, need, sing")
+    for verb in verbs_named("buy, look for, read, write, repair, draw, find, sell, need, sing")
 )
 
 

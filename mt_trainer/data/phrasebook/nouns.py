@@ -100,7 +100,7 @@ _NOUNS = {
     "device": """
         computer computers    | der Computer Computers Computer                |
         radio radios          | das Radio Radios Radios                        |
-        television televisions | der Fernseher Fernsehers Fernseher            |""",
+        television -          | der Fernseher Fernsehers -                   |""",
     "lamp": """
         lamp lamps            | die Lampe Lampe Lampen                         |""",
     "plant": """

@@ -247,5 +247,6 @@ def draw_other_person(dice: Dice, subject: Phrase, *, pronoun_percent: int = 15)
             return pronoun
     while True:
         person = draw_person(dice, adjective_percent=20)
-        if person is not subject and (person.noun is None or person.noun is not subject.noun):
+        is_other = person.english not in subject.english if person.noun is None else person.noun is not subject.noun
+        if is_other:
             return person

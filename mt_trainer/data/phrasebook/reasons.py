@@ -81,7 +81,7 @@ def draw_referent(dice: Dice) -> Phrase:
 
 def reason_sentence(dice: Dice) -> Draft:
     """Like: Anna is staying at home because she is tired. / He is working although he is ill."""
-    is_cause = dice.chance(65)
+    is_cause = dice.chance(55)
     reason = dice.pick(_BECAUSE if is_cause else _ALTHOUGH)
     subject = draw_referent(dice)
     clause = draw_clause(
@@ -154,7 +154,8 @@ def while_sentence(dice: Dice) -> Draft:
     """Like "Anna is cooking while Peter is reading the newspaper.": two people, two occupations."""
     one, two = dice.pick(_ONGOING), dice.pick(_ONGOING)
     first, second = draw_subject(dice, adjective_percent=0), draw_subject(dice, adjective_percent=0)
-    if one.english.base == two.english.base or first.english == second.english:
+    is_same_person = first.pronoun == second.pronoun and (first.is_pronoun or second.is_pronoun)
+    if one is two or is_same_person or first.english == second.english:
         return while_sentence(dice)
     main = draw_clause(dice, verb=one, mode=Mode.NOW, subject=first, time_percent=0, has_circumstances=False)
     side = draw_clause(dice, verb=two, mode=Mode.NOW, subject=second, time_percent=0, has_circumstances=False)

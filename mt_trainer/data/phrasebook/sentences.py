@@ -66,7 +66,9 @@ def _draw_question_phrase(dice: Dice, verb: Verb) -> Phrase:
     if not noun.english_plural or dice.chance(40):
         return WHAT
     is_alike = noun.kind in ("fruit", "vegetable", "cake", "shoe")  # one asks how many, not which
-    is_counted = verb.takes in ("any", "unowned", "generic") and verb.english.base != "like" and dice.chance(30)
+    if is_alike and verb.takes == "liked":
+        return WHAT
+    is_counted = verb.takes in ("any", "unowned", "generic") and dice.chance(30)
     adjectives = ADJECTIVES_OF_KIND[noun.kind]
     adjective = dice.pick(adjectives) if dice.chance(15) else None
     return noun_phrase(noun, HOW_MANY if is_counted or is_alike else WHICH, adjective)
@@ -74,7 +76,7 @@ def _draw_question_phrase(dice: Dice, verb: Verb) -> Phrase:
 
 def object_question(dice: Dice) -> Draft:
     """Like: What is your aunt reading? / Who is she helping? / Which book ...? / How many books ...?"""
-    while (verb := draw_verb(dice)).governs in ("none", "goal"):
+    while (verb := draw_verb(dice)).governs in ("none", "goal") or verb.english.base == "speak":
         pass
     mode = dice.pick(verb.modes)
     clause = draw_clause(dice, verb=verb, mode=mode, asked="object", is_question=True, has_circumstances=False)

@@ -87,7 +87,7 @@ _FOUND_IN = tuple(
         ("village", "church, school, restaurant, hotel, lake"),
         ("park", "lake, tree, flower, restaurant"),
         ("office", "computer, table, chair, lamp, cupboard"),
-        ("library", "book, computer, newspaper, chair"),
+        ("library", "computer, chair, table, lamp"),
     )
 )
 

@@ -166,9 +166,10 @@ COMING_DAYS = (
     Time("tomorrow evening", "morgen Abend"),
     Time("next week", "nächste Woche"),
 )
+EVERY_MORNING = Time("every morning", "jeden Morgen")
 REGULARLY = (
     Time("every day", "jeden Tag"),
-    Time("every morning", "jeden Morgen"),
+    EVERY_MORNING,
     Time("every evening", "jeden Abend"),
     Time("every week", "jede Woche"),
     *(Time(f"every {english}", f"jeden {german}") for english, german in _WEEKDAYS),
@@ -207,8 +208,10 @@ def coming_time(dice: Dice, *, is_punctual: bool, is_daily: bool) -> Time:
     return dice.pick(dice.pick(_SOON if is_daily else _COMING))
 
 
-def habitual_time(dice: Dice, *, is_punctual: bool) -> Time:
-    """A frequency: it is what the English simple present expresses."""
+def habitual_time(dice: Dice, *, is_punctual: bool, is_daily: bool) -> Time:
+    """A frequency: it is what the English simple present expresses. What is daily and punctual has its day or hour."""
     if is_punctual and dice.chance(40):
-        return at_exactly(dice, _EXACT_DAYS_HABIT) if dice.chance(50) else dice.pick(REGULARLY)
+        return at_exactly(dice, _EXACT_DAYS_HABIT)
+    if is_punctual and is_daily:
+        return dice.pick((*_EXACT_DAYS_HABIT, EVERY_MORNING))
     return dice.pick(dice.pick(_HABITS))

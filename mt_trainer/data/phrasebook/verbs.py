@@ -41,6 +41,11 @@ class Verb:
     places: tuple[str, ...]
 
     @property
+    def is_for_one(self) -> bool:
+        """Whether several people cannot do it to one thing together: nobody shares a hat."""
+        return self.english.base == "wear"
+
+    @property
     def has_particle(self) -> bool:
         """Whether the English verb ends in an adverb that a pronoun would have to precede (pick up, pick him up)."""
         return self.english.base.endswith(" up")
@@ -144,23 +149,23 @@ drink            | acc: DRINK | unowned daily habit=generic | kitchen, garden
 cook             | acc: soup, vegetable, meat | unowned daily for habit=generic
 buy              | acc: GOODS, FOOD, book, newspaper | unowned for -old
 sell             | acc: GOODS, house | any
-look for         | acc: WORN, OWNED, book, letter, newspaper | any | house, kitchen, office
-find             | acc: WORN, OWNED, book, letter, newspaper | any success | garden, park, office
+look for         | acc: WORN, OWNED, book, letter, newspaper | single | house, kitchen, office
+find             | acc: WORN, OWNED, book, letter, newspaper | single success | garden, park, office
 lose             | acc: key, bag, hat, jacket, picture, letter | specific accident | park, city, station
 read             | acc: text, newspaper | unowned habit=generic | kitchen, garden, park, library
 write            | acc: text | unowned for -old -boring -good habit=generic | office, library, garden
-wear             | acc: WORN | any duty daily habit=any
-wash             | acc: dishes, clothes, car, fruit | any -clean -new
-clean            | acc: opening, shoe, room | specific -clean -new habit=specific
+wear             | acc: WORN | single duty daily habit=single
+wash             | acc: dishes, clothes, car, fruit | any daily -clean -new
+clean            | acc: opening, shoe, room | specific daily -clean -new habit=specific
 repair           | acc: device, vehicle, lamp, chair | any for -new
-open             | acc: opening, box, bottle, cupboard | specific clock -empty
-close            | acc: opening, box, bottle, cupboard | specific clock -empty
+open             | acc: opening, box, bottle, cupboard | specific clock daily -empty
+close            | acc: opening, box, bottle, cupboard | specific clock daily -empty
 turn on          | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
 turn off         | acc: device, lamp | specific clock daily -expensive -cheap habit=specific
 bring along      | acc: cake, fruit, book, flower, picture | unowned
 throw away       | acc: newspaper, letter, shoe, bottle, hat, lamp | specific -new -beautiful -expensive -good
 draw             | acc: plant, animal, house, church, ship | unowned | garden, park
-feed             | acc: animal | specific clock habit=specific
+feed             | acc: animal | specific clock daily habit=specific
 sing             | acc: song | unowned daily habit=generic | garden, church
 visit            | acc: person | specific habit=specific
 call             | acc: person | specific clock habit=specific
@@ -191,10 +196,10 @@ speak            | acc: language | any ability
 sleep            | none | any daily | garden, room, hotel
 work             | none | any with habit=any | office, library, garden, hotel
 swim             | none | any with habit=any | lake
-dance            | none | any with habit=any | garden, hotel, theatre
+dance            | none | any daily with habit=any | garden, hotel, theatre
 laugh            | none | any event daily with
 cry              | none | any event daily | room, kitchen, garden
-play             | none | any with habit=any | garden, park, house, room
+play             | none | any daily with habit=any | garden, park, house, room
 get up           | none | any duty clock daily habit=any
 fall asleep      | none | any accident clock daily
 come back        | none | any clock habit=any

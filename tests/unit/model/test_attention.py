@@ -39,9 +39,10 @@ def test_masked_keys_do_not_count() -> None:
     assert out.item() == pytest.approx(3.0)
 
 
-def test_a_query_without_permitted_keys_gives_zero_and_finite_gradients() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_query_without_permitted_keys_gives_zero_and_finite_gradients(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
-    query, key, value = (torch.randn(2, 2, 3, 4, requires_grad=True) for _ in range(3))
+    query, key, value = (torch.randn(2, 2, 3, 4, dtype=dtype, requires_grad=True) for _ in range(3))
     mask = torch.ones(2, 1, 3, 3, dtype=torch.bool)
     mask[0, :, 1] = False
     mask[1] = False
@@ -54,6 +55,36 @@ def test_a_query_without_permitted_keys_gives_zero_and_finite_gradients() -> Non
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
         assert tensor.grad[1].abs().max().item() == 0
+
+
+def test_bfloat16_is_close_to_float32_forward_and_backward() -> None:
+    torch.manual_seed(1)
+    exact = [torch.randn(2, 4, 6, 8, requires_grad=True) for _ in range(3)]
+    rough = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    segments = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 2, 2, 2, 3, 3]])
+    mask = segment_mask(segments, segments, causal=True)
+    outs = []
+    for inputs in (exact, rough):
+        out = attend(*inputs, mask, dropout=0.0)
+        out.float().square().sum().backward()
+        outs.append(out)
+    torch.testing.assert_close(outs[1].float(), outs[0], atol=0.03, rtol=0.03)
+    for a, b in zip(exact, rough, strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        error = (b.grad.float() - a.grad).norm() / a.grad.norm()
+        assert error.item() < 0.03
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_acts_on_the_probabilities(dtype: torch.dtype) -> None:
+    """With 4,000 equal keys of value 1, half of them dropped, the output is near 1 and not 1."""
+    torch.manual_seed(1)
+    query, key = torch.zeros(1, 1, 1, 4, dtype=dtype), torch.zeros(1, 1, 4000, 4, dtype=dtype)
+    mask = torch.ones(1, 1, 1, 4000, dtype=torch.bool)
+    out = attend(query, key, torch.ones_like(key), mask, dropout=0.5)
+    assert out.float().mean().item() == pytest.approx(1.0, abs=0.08)
+    assert not torch.equal(out, attend(query, key, torch.ones_like(key), mask, dropout=0.5))
 
 
 def reference(d_model: int, num_heads: int) -> nn.MultiheadAttention:
