@@ -19,7 +19,7 @@ __all__ = ["Example", "Phenomenon", "phrasebook_examples", "phrasebook_pairs"]
 
 Split = Literal["train", "dev", "test"]
 
-_SEED = 2017
+_SEED = 1
 _MAX_WORDS = 13  # of the English side; the few longer ones teach nothing new
 _NUM_TEST, _NUM_DEV, _NUM_TRAIN = 1000, 1000, 70_000
 _SPANS: dict[Split, tuple[int, int]] = {

@@ -67,7 +67,6 @@ _LIVE = verbs_named("live")[0]
 
 def indirect_question(dice: Dice) -> Draft:
     """Like: Do you know whether Anna is reading? / I do not know where he lives."""
-    frame_en, frame_de, mark = dice.pick(_ASKING)
     english, german = dice.pick(
         (
             ("whether", "ob"),
@@ -111,6 +110,9 @@ def indirect_question(dice: Dice) -> Draft:
         case _:
             clause = draw_clause(dice, subject=WHO, has_circumstances=False)
             english = german = ""  # the question word is the subject of its clause
+    frame_en, frame_de, mark = dice.pick(_ASKING)
+    while clause.subject == "you" and frame_en == "do you know":
+        frame_en, frame_de, mark = dice.pick(_ASKING)
     return Draft(
         join(frame_en, english, clause.english_statement()),
         f"{frame_de}, {join(german, clause.verb_last())}",

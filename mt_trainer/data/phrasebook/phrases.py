@@ -110,7 +110,13 @@ def _join(*words: str) -> str:
 
 @cache
 def noun_phrase(noun: Noun, determiner: Determiner, adjective: Adjective | None = None) -> Phrase:
-    """The phrase of determiner, adjective and noun, inflected for all four cases."""
+    """The phrase of determiner, adjective and noun, inflected for all four cases.
+
+    Raises:
+        ValueError: a plural is wanted of a noun that has none here.
+    """
+    if determiner.is_plural and not noun.english_plural:
+        raise ValueError(f"{noun.english} has no plural")
     head = noun.english_plural if determiner.is_plural else noun.english
     described = f"{adjective.english} {head}" if adjective else head
     article = indefinite_article(described) if determiner.english == "a" else determiner.english

@@ -98,7 +98,8 @@ def existence(dice: Dice) -> Draft:
     place = draw_place(dice, name)
     noun = dice.pick(nouns)
     adjective = dice.pick(ADJECTIVES_OF_KIND[noun.kind]) if dice.chance(40) else None
-    thing = noun_phrase(noun, A if dice.chance(60) else dice.pick(FEW), adjective)
+    determiner = dice.pick(FEW) if noun.english_plural and dice.chance(40) else A
+    thing = noun_phrase(noun, determiner, adjective)
     be = PRESENT_OF_BE[thing.person]
     tags = [*place.tags, *thing.tags, P.EXISTENCE]
     if dice.chance(25):
