@@ -141,10 +141,6 @@ class Clause:
         negation = "not" if self.is_negated else ""
         return join(verb.auxiliary, self.subject, negation, self.medial, verb.rest, self.tail, self.time)
 
-    def english_infinitive(self) -> str:
-        """Like "to call his aunt"; for clauses drawn without subject and negation."""
-        return join("to", self.english_verb.rest, self.tail, self.time)
-
     def _middle(self) -> str:
         return join(self.german_early, self.german_time, self.german_late)
 

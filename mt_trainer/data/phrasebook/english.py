@@ -11,7 +11,7 @@ DOUBLED_CONSONANT = frozenset({"swim", "get", "put", "travel"})
 
 
 def indefinite_article(word: str) -> str:
-    """Like "an" before a vowel sound, else "a". No word of the lexicon has a silent h or begins like "uniform"."""
+    """Return "an" before a vowel sound, else "a". No word of the lexicon has a silent h or begins like "uniform"."""
     return "an" if word[0] in "aeiou" else "a"
 
 
@@ -94,13 +94,3 @@ def want_to(verb: EnglishVerb, person: int) -> EnglishVerbGroup:
     """Like "wants to read", and with do-support "does ... want to read"."""
     wants = "wants" if person == ER else "want"
     return EnglishVerbGroup(f"{wants} to {verb.base}", "does" if person == ER else "do", f"want to {verb.base}")
-
-
-def was_or_were(person: int) -> str:
-    """The past of be."""
-    return PAST_OF_BE[person]
-
-
-def am_is_are(person: int) -> str:
-    """The present of be."""
-    return PRESENT_OF_BE[person]
