@@ -44,6 +44,7 @@ def evaluate(
     from mt_trainer.config import load_config
     from mt_trainer.evaluation.evaluate import as_record, evaluate_set, save_scores, scores_table
     from mt_trainer.evaluation.metrics import build_metrics
+    from mt_trainer.training.run_folder import recorded_overlap
 
     if run is not None and config is None:
         settings, folder = config_of_run(run, overrides), run
@@ -59,8 +60,9 @@ def evaluate(
     target = output or folder / "evaluation" / ("" if checkpoint == "best" else opened.checkpoint)
     results = []
     for eval_set in sets:
-        result = evaluate_set(opened.translator, metrics, eval_set, progress=eval_set.name)
-        results.append(replace(result, train_overlap=None))  # not counted here: the training text may be gone
+        if (overlap := recorded_overlap(folder, eval_set.fingerprint)) is not None:
+            eval_set = replace(eval_set, train_overlap=overlap[0], exact_train_overlap=overlap[1])
+        results.append(evaluate_set(opened.translator, metrics, eval_set, progress=eval_set.name))
         save_scores(results[-1], target, about=about)
     if as_json:
         print(json.dumps([as_record(result, about=about) for result in results], indent=2))

@@ -24,7 +24,7 @@ class EvalSet:
         fingerprint: content hash of the source's bytes.
         notes: what was put right while reading.
         train_overlap: pairs whose source also is the source of a training pair, compared without case, punctuation
-            and spacing.
+            and spacing; None while not counted.
         exact_train_overlap: those of them that are equal character for character.
     """
 
@@ -33,15 +33,16 @@ class EvalSet:
     tgt_texts: list[str]
     fingerprint: str
     notes: tuple[str, ...] = ()
-    train_overlap: int = 0
-    exact_train_overlap: int = 0
+    train_overlap: int | None = None
+    exact_train_overlap: int | None = None
 
     def describe_overlap(self) -> str:
         """One line about the pairs that training gives away."""
-        line = (
-            f"{self.name}: {len(self.src_texts):,} pairs; {self.train_overlap:,} of the sources also occur in training"
-        )
-        return f"{line} ({self.exact_train_overlap:,} letter for letter)" if self.train_overlap else line
+        line = f"{self.name}: {len(self.src_texts):,} pairs"
+        if self.train_overlap is None:
+            return f"{line}; overlap with training not counted"
+        line += f"; {self.train_overlap:,} of the sources also occur in training"
+        return f"{line} ({self.exact_train_overlap or 0:,} letter for letter)" if self.train_overlap else line
 
 
 def evaluation_text(source: SourceConfig, *, src_lang: str, tgt_lang: str) -> ParallelText:

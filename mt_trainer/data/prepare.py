@@ -8,9 +8,10 @@ Nothing is written before all text has been read once without a fault.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,24 @@ class PreparedData:
     dev: EvalSet
     test: dict[str, EvalSet]
     notes: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """What `data.json` says: counts by reason, content hashes, and how much of each set the training text knows."""
+        return {
+            "corpus": self.corpus_hash,
+            "tokenizer": self.tokenizers.content_hash,
+            "counts": asdict(self.counts),
+            "notes": list(self.notes),
+            "sets": {
+                name: {
+                    "fingerprint": eval_set.fingerprint,
+                    "pairs": len(eval_set.src_texts),
+                    "train_overlap": eval_set.train_overlap,
+                    "exact_train_overlap": eval_set.exact_train_overlap,
+                }
+                for name, eval_set in {"dev": self.dev, **self.test}.items()
+            },
+        }
 
     @property
     def corpus_hash(self) -> str:

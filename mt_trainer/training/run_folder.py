@@ -87,8 +87,13 @@ class RunFolder:
             raise CheckpointError(Problem("MT104", message, where=str(path), help="give another runtime.run_folder"))
         return cls(path, config)
 
-    def create(self, tokenizers: TokenizerPair, environment: dict[str, Any]) -> None:
+    def create(self, tokenizers: TokenizerPair, *, environment: dict[str, Any], data: dict[str, Any]) -> None:
         """Write what is known before the first step.
+
+        Args:
+            tokenizers: of the run.
+            environment: added to `environment.json`.
+            data: the content of `data.json`.
 
         Raises:
             CheckpointError: MT103, when the folder cannot be written; MT082, when another tokenizer lies in it.
@@ -102,8 +107,10 @@ class RunFolder:
                 raise CheckpointError(Problem("MT082", message, where=str(self.path), help=help_))
             if not has_tokenizer:
                 tokenizers.save(self.path)
-            with (self.path / "environment.json").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(environment) + "\n")
+            starts = self.path / "environment.json"
+            before = json.loads(starts.read_bytes()) if starts.exists() else []
+            _write_json(starts, [*before, environment])
+            _write_json(self.path / "data.json", data)
             # Last: a folder with config.yaml is a run.
             (self.path / "config.yaml").write_text(to_yaml(self.config), encoding="utf-8")
         except OSError as error:
@@ -117,6 +124,27 @@ class RunFolder:
             announce(f"skipped: {error.problems[0].message} ({error.problems[0].where})")
         steps = [checkpoint for checkpoint in valid if "progress" in checkpoint.state]
         return steps[-1] if steps else None
+
+
+def _write_json(path: Path, value: Any) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def recorded_overlap(run_folder: Path, fingerprint: str) -> tuple[int, int] | None:
+    """How many pairs of an evaluation set the training text knows, loosely and exactly; None if it was not counted.
+
+    Args:
+        fingerprint: content hash of the set's source.
+    """
+    path = run_folder / "data.json"
+    if not path.is_file():
+        return None
+    for entry in json.loads(path.read_bytes())["sets"].values():
+        if entry["fingerprint"] == fingerprint:
+            return entry["train_overlap"], entry["exact_train_overlap"]
+    return None
 
 
 @dataclass(frozen=True)

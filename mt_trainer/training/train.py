@@ -110,7 +110,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         eos_id=tokenizers.tgt.eos_id,
     )
 
-    run.create(tokenizers, environment(machine))
+    run.create(tokenizers, environment=environment(machine), data=data.record())
     resumed = run.newest_checkpoint(announce)
     progress, window = Progress(), Window()
     if resumed is not None:

@@ -165,7 +165,7 @@ def general(file: str) -> str:
     return re.sub(r"step_\d+", "step_N", re.sub(r"tfevents\..*", "tfevents.*", file))
 
 
-@pytest.mark.parametrize("start", SHORTENED.keys() | EXPECTED_STATUS.keys())
+@pytest.mark.parametrize("start", sorted(SHORTENED.keys() | EXPECTED_STATUS.keys()))
 def test_tables_above_have_no_entry_without_a_command(start: str) -> None:
     assert any(command.startswith(start) for block in blocks("sh") for command in block.commands())
 

@@ -46,18 +46,18 @@ def test_opening_writes_nothing(tmp_path: Path, config: Config) -> None:
 
 def test_created_and_opened_again(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     run = RunFolder.open(tmp_path / "runs/new", config())
-    run.create(pair, {"threads": 1})
+    run.create(pair, environment={"threads": 1}, data={})
     assert load_config(run.path / "config.yaml") == config()
     assert TokenizerPair.load(run.path).content_hash == pair.content_hash
     again = RunFolder.open(tmp_path / "runs/new", config())
-    again.create(pair, {"threads": 2})
-    lines = (run.path / "environment.json").read_text().splitlines()
-    assert [json.loads(line)["threads"] for line in lines] == [1, 2]
+    again.create(pair, environment={"threads": 2}, data={})
+    starts = json.loads((run.path / "environment.json").read_text())
+    assert [start["threads"] for start in starts] == [1, 2]
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     folder = tmp_path / "runs/mine"
-    RunFolder.open(folder, config()).create(pair, {})
+    RunFolder.open(folder, config()).create(pair, environment={}, data={})
     code, text, exit_code = problem_of(lambda: RunFolder.open(folder, config("model.dropout=0.25", "runtime.seed=7")))
     assert (code, exit_code) == ("MT100", ExitCode.USER_INPUT)
     assert "model.dropout: 0.1 in the folder, 0.25 now" in text
@@ -67,8 +67,8 @@ def test_another_config_is_refused_with_the_difference(tmp_path: Path, config: C
 
 def test_a_harmless_change_is_allowed_and_recorded(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     folder = tmp_path / "runs/mine"
-    RunFolder.open(folder, config()).create(pair, {})
-    RunFolder.open(folder, config("training.keep_checkpoints=9")).create(pair, {})
+    RunFolder.open(folder, config()).create(pair, environment={}, data={})
+    RunFolder.open(folder, config("training.keep_checkpoints=9")).create(pair, environment={}, data={})
     assert load_config(folder / "config.yaml").training.keep_checkpoints == 9
 
 
@@ -83,15 +83,15 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, config: Config) -
 
 def test_another_tokenizer_is_refused(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     run = RunFolder.open(tmp_path / "runs/mine", config())
-    run.create(pair, {})
-    assert problem_of(lambda: run.create(tokenizers("Hund"), {}))[0] == "MT082"
-    assert len((run.path / "environment.json").read_text().splitlines()) == 1
+    run.create(pair, environment={}, data={})
+    assert problem_of(lambda: run.create(tokenizers("Hund"), environment={}, data={}))[0] == "MT082"
+    assert len(json.loads((run.path / "environment.json").read_text())) == 1
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     run = RunFolder.open(tmp_path / "file/run", config())
     (tmp_path / "file").write_text("in the way")
-    code, text, exit_code = problem_of(lambda: run.create(pair, {}))
+    code, text, exit_code = problem_of(lambda: run.create(pair, environment={}, data={}))
     assert (code, exit_code) == ("MT103", ExitCode.USER_INPUT)
     assert "Not a directory" in text
 
@@ -132,7 +132,7 @@ def test_the_best_checkpoint_and_of_equals_the_earliest(save: Save) -> None:
 def trained(tmp_path: Path, config: Config, pair: TokenizerPair) -> Path:
     """A run with steps 10 (the best), 20 and an average, whose first bias tells which is which."""
     run = RunFolder.open(tmp_path / "runs/mine", config())
-    run.create(pair, {})
+    run.create(pair, environment={}, data={})
     model = build_model(run.config, pair)
     for step, bleu, name in ((10, 30.0, "step_00000010"), (20, 20.0, "step_00000020"), (20, 25.0, "average")):
         weights = {key: p.detach().clone() for key, p in model.named_parameters()}
