@@ -18,4 +18,6 @@ def test_overlap_of_hashes() -> None:
     counted = with_overlap(eval_set, exact=np.array(exact), alike=np.array(alike))
     assert (counted.exact_train_overlap, counted.train_overlap) == (2, 3)
     nothing = np.zeros(0, dtype=np.uint64)
-    assert with_overlap(eval_set, exact=nothing, alike=nothing) == eval_set
+    untouched = with_overlap(eval_set, exact=nothing, alike=nothing)
+    assert (untouched.exact_train_overlap, untouched.train_overlap) == (0, 0)
+    assert eval_set.train_overlap is None

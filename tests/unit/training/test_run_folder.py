@@ -11,7 +11,14 @@ from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.checkpoint import Checkpoint, save_checkpoint
-from mt_trainer.training.run_folder import RunFolder, best_checkpoint, build_model, load_run, max_positions_of
+from mt_trainer.training.run_folder import (
+    RunFolder,
+    best_checkpoint,
+    build_model,
+    load_run,
+    max_positions_of,
+    recorded_overlap,
+)
 
 Save = Callable[..., Checkpoint]
 Config = Callable[..., TrainConfig]
@@ -194,3 +201,12 @@ def test_the_tokenizer_belongs_to_the_checkpoint(trained: Path) -> None:
 @pytest.mark.parametrize(("max_length", "positions"), [(64, 1024), (512, 1024), (2000, 4000)])
 def test_positions_go_beyond_the_rows_of_training(config: Config, max_length: int, positions: int) -> None:
     assert max_positions_of(config(f"data.max_length={max_length}")) == positions
+
+
+def test_overlap_is_found_by_the_content_of_the_set(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    folder = tmp_path / "runs/mine"
+    assert recorded_overlap(folder, "abc") is None
+    entry = {"fingerprint": "abc", "pairs": 9, "train_overlap": 4, "exact_train_overlap": 3}
+    RunFolder.open(folder, config()).create(pair, environment={}, data={"sets": {"news": entry}})
+    assert recorded_overlap(folder, "abc") == (4, 3)
+    assert recorded_overlap(folder, "another") is None
