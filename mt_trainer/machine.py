@@ -2,9 +2,11 @@
 
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,13 +45,16 @@ def set_up_machine(config: RuntimeConfig) -> Machine:
     Raises:
         ConfigError: MT004, when CUDA is asked for and not there; MT005 under a launcher of several processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         message = "a run is one process; this one was started as one of several"
         raise ConfigError(Problem("MT005", message, help="start it without torchrun"))
     if config.device == "cuda" and not torch.cuda.is_available():
         help_ = "use `cpu` or `auto`, or install a torch build for your GPU's driver"
         raise ConfigError(Problem("MT004", "CUDA is not available here", where="runtime.device", help=help_))
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        # The cuDNN kernel, preferred on Hopper since torch 2.11, gives NaN gradients for masked rows (pytorch#196678).
+        torch.backends.cuda.enable_cudnn_sdp(False)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
@@ -74,6 +79,16 @@ def seed_everything(*key: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
+def commit() -> str | None:
+    """The commit of the checkout that runs, `-dirty` where it was changed; None for an installed package."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None
+
+
 def environment(machine: Machine) -> dict[str, Any]:
     """What `environment.json` records: versions, device, threads, command line."""
     versions = {}
@@ -86,6 +101,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,
+        "commit": commit(),
         "device": machine.describe(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": machine.threads,

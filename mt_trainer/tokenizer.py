@@ -100,23 +100,36 @@ class Tokenizer:
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """The text of each sequence of ids, always one line.
 
-        Padding, bos and eos are dropped; unk shows as `⁇`. A line feed, which byte pieces could spell, becomes a space.
+        Padding, bos and eos are dropped; unk shows as `⁇`. Line feeds and carriage returns, which byte pieces could
+        spell, become spaces.
         """
         dropped = {self.pad_id, self.bos_id, self.eos_id}
         texts: list[str] = self._processor.decode(
             [[int(index) for index in sequence if int(index) not in dropped] for sequence in ids],
             num_threads=_encoding_threads(),
         )
-        return [text.replace("\n", " ") for text in texts]
+        return [text.replace("\n", " ").replace("\r", " ") for text in texts]
 
 
 @dataclass(frozen=True)
 class TokenizerPair:
-    """The tokenizers of the two sides; one and the same object when they are joint."""
+    """The tokenizers of the two sides; one and the same object when they are joint.
+
+    Raises:
+        TokenizerError: MT081 when the two give their special pieces different ids: batches have one padding id.
+    """
 
     src: Tokenizer
     tgt: Tokenizer
     is_joint: bool
+
+    def __post_init__(self) -> None:
+        """Compares the special ids."""
+        src, tgt = (_special_ids(tokenizer) for tokenizer in (self.src, self.tgt))
+        if src != tgt:
+            message = f"the two tokenizers differ in their special ids: source {src}, target {tgt}"
+            advice = "train both with `mt-tokenizer train`"
+            raise TokenizerError(Problem("MT081", message, where="tokenizer", help=advice))
 
     @property
     def content_hash(self) -> str:
@@ -145,6 +158,10 @@ class TokenizerPair:
             return cls(src=joint, tgt=joint, is_joint=True)
         src, tgt = (Tokenizer.load(folder / f"tokenizer.{side}.model") for side in ("src", "tgt"))
         return cls(src=src, tgt=tgt, is_joint=False)
+
+
+def _special_ids(tokenizer: Tokenizer) -> str:
+    return f"pad {tokenizer.pad_id}, unk {tokenizer.unk_id}, bos {tokenizer.bos_id}, eos {tokenizer.eos_id}"
 
 
 def train_tokenizer(

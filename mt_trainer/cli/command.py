@@ -1,13 +1,16 @@
-"""What all commands share: how they are run, and how a user's fault is shown."""
+"""What all commands share: how they are run, how a user's fault is shown, and how a file is written."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import ParamSpec
+from pathlib import Path
+from typing import BinaryIO, ParamSpec
 
 import typer
 
-from mt_trainer.errors import ExitCode, MtError
+from mt_trainer.errors import DataError, ExitCode, MtError, Problem
 
 P = ParamSpec("P")
 
@@ -40,3 +43,30 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
     return shown
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which appears under its name when all is written; until then what was there stays.
+
+    A symbolic link stays one: its target is written. A pipe or a device is written to directly.
+
+    Raises:
+        DataError: MT103, when it cannot be written; opening it already tells.
+    """
+    target = Path(os.path.realpath(path))
+    # What is still a link leads in a circle: opening it says so.
+    is_direct = target.is_symlink() or (os.path.exists(path) and not os.path.isfile(path))
+    written = path if is_direct else target.with_name(f".{target.name}.unfinished")
+    try:
+        with written.open("wb") as stream:
+            yield stream
+        if not is_direct:
+            os.replace(written, target)
+    except OSError as error:
+        message, advice = f"cannot write: {error.strerror or error}", "choose a folder that exists and can be written"
+        raise DataError(Problem("MT103", message, where=str(path), help=advice)) from error
+    finally:
+        if not is_direct:
+            with suppress(OSError):
+                written.unlink()

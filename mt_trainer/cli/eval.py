@@ -1,4 +1,12 @@
-"""mt-eval: BLEU and chrF of a trained run, on its test sets or on files."""
+"""mt-eval: BLEU and chrF of a trained run, on its test sets or on files.
+
+Results go to RUN/evaluation, where those of the run itself are never overwritten by others:
+
+evaluation/                  the best checkpoint, the configured sets, the settings of the run's own config
+├── step_00012000/           another checkpoint
+├── other_settings/          settings other than the run's (--set, --device, another --config)
+└── files/                   --src and --ref; each of the three can hold those below it, other_settings/files/ say
+"""
 
 import json
 from collections.abc import Sequence
@@ -25,13 +33,17 @@ def evaluate(
     overrides: Annotated[list[str], typer.Option("--set", help="Setting, such as decoding.beam_size=4.")] = [],  # noqa: B006
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step_00012000.")] = "best",
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as in the run's config.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for results; by default RUN/evaluation.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for results; by default RUN/evaluation or below it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, with all digits.")] = False,
 ) -> None:
     """Translate test sets with a trained run and score the result; scores and translations are saved.
 
-    The sets are the configured dev and test sets, or the files given with --src and --ref. Results of another
-    checkpoint than the best go into a subfolder of its name.
+    The sets are the configured dev and test sets, or the files given with --src and --ref.
+
+    RUN/evaluation keeps the run's own results: the best checkpoint on the configured sets with the run's settings.
+    Others go into folders below it, named like the checkpoint if it is not the best, then other_settings if a setting
+    is not that of the run (--set, --device, another --config), then files for --src and --ref. --output overrides
+    all this.
     """
     files = [path for path in (src, ref) if path is not None]
     if len(files) == 1 or (files and only):
@@ -40,7 +52,13 @@ def evaluate(
     if device is not None:
         overrides = [*overrides, f"runtime.device={device}"]
 
-    from mt_trainer.cli.finished_run import config_of_run, open_run, run_folder_of
+    from mt_trainer.cli.finished_run import (
+        config_of_run,
+        open_run,
+        require_same_training,
+        results_folder,
+        run_folder_of,
+    )
     from mt_trainer.config import load_config
     from mt_trainer.evaluation.evaluate import as_record, evaluate_set, save_scores, scores_table
     from mt_trainer.evaluation.metrics import build_metrics
@@ -51,13 +69,15 @@ def evaluate(
     elif config is not None and run is None:
         settings = load_config(config, overrides)
         folder = run_folder_of(settings, config)
+        require_same_training(folder, settings)
     else:
         raise ConfigError(Problem("MT005", "give either --run or --config", help="mt-eval --run runs/demo"))
     metrics = build_metrics(settings.evaluation, tgt_lang=settings.data.tgt_lang)
     sets = read_sets(settings.data, only=only) if not files else [read_files(*files)]
     opened = open_run(folder, settings, checkpoint=checkpoint)
     about = {"checkpoint": opened.checkpoint, "decoding": settings.decoding.model_dump(mode="json")}
-    target = output or folder / "evaluation" / ("" if checkpoint == "best" else opened.checkpoint)
+    name = None if checkpoint == "best" else opened.checkpoint
+    target = output or results_folder(folder, settings, checkpoint=name, is_of_files=bool(files))
     results = []
     for eval_set in sets:
         if (overlap := recorded_overlap(folder, eval_set.fingerprint)) is not None:
@@ -95,7 +115,7 @@ def read_sets(data: "DataConfig", *, only: Sequence[str]) -> "list[EvalSet]":
 
 
 def read_files(src: str, ref: str) -> "EvalSet":
-    """Two files as a set, called by the name of the first without its endings.
+    """Two files as a set, called by the name of the first without its endings, or `files` if nothing is left.
 
     Raises:
         DataError: what is wrong with their text.
@@ -106,7 +126,7 @@ def read_files(src: str, ref: str) -> "EvalSet":
 
     text = evaluation_text(TextSource(format="text", src=src, tgt=ref), src_lang="src", tgt_lang="ref")
     require_sources([text])
-    return read_evaluation_set(Path(src).name.split(".")[0], text)
+    return read_evaluation_set(Path(src).name.split(".")[0] or "files", text)
 
 
 def main() -> None:

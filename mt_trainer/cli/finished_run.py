@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mt_trainer.config import TrainConfig, load_config
+from mt_trainer.config.resolved import WITHOUT_EFFECT, differences
+from mt_trainer.config.resume import refused_on_resume
 from mt_trainer.decoding.translate import Translator, build_translator
 from mt_trainer.errors import CheckpointError, ConfigError, Problem
 from mt_trainer.machine import set_up_machine
-from mt_trainer.training.run_folder import load_run
+from mt_trainer.training.loading import load_run
 
 CHANGEABLE = ("decoding", "evaluation", "runtime", "data.dev", "data.test")
 """What can still be set once a run is trained: these keys and all below them."""
@@ -34,18 +36,48 @@ def config_of_run(folder: Path, overrides: Sequence[str]) -> TrainConfig:
         ConfigError: a wrong override; MT005 for one that would need another training.
         CheckpointError: MT104, when the folder is no run.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        advice = "give the folder that mt-train names when it starts, such as `runs/demo`"
-        raise CheckpointError(
-            Problem("MT104", "there is no config.yaml in this folder", where=str(folder), help=advice)
-        )
-    keys = {override: override.partition("=")[0] for override in overrides}
-    fixed = [each for each, key in keys.items() if not any(f"{key}.".startswith(f"{free}.") for free in CHANGEABLE)]
+    path = _config_file(folder)
+    fixed = [each for each in overrides if not _is_changeable(each.partition("=")[0])]
     if fixed:
         message, advice = "the run is already trained", f"what can still be set: {', '.join(CHANGEABLE)}"
         raise ConfigError([Problem("MT005", message, where=f"--set {each}", help=advice) for each in fixed])
     return load_config(path, overrides)
+
+
+def require_same_training(folder: Path, config: TrainConfig) -> None:
+    """Stops when a config is not the one that the run in the folder was trained with.
+
+    What mt-train would let a resumed run change may differ, and so may what is `CHANGEABLE`.
+
+    Raises:
+        CheckpointError: MT104, when the folder is no run; MT100, with the settings that differ.
+    """
+    refused = refused_on_resume(load_config(_config_file(folder)), config)
+    changes = [change for change in refused if not _is_changeable(change[0])]
+    if changes:
+        lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
+        message = f"the run was trained with another config ({len(changes)} settings differ)"
+        advice = f"restore the settings, or give --run {folder}, which takes them from the folder"
+        raise CheckpointError(Problem("MT100", message, where=str(folder), excerpt=lines, help=advice))
+
+
+def results_folder(folder: Path, config: TrainConfig, *, checkpoint: str | None, is_of_files: bool) -> Path:
+    """Where results go, so that those of the run itself are never overwritten by others.
+
+    RUN/evaluation has the results of the best checkpoint on the configured sets, with the settings of the run's own
+    config. Whatever is not that adds a folder: the name of another checkpoint, then `other_settings`, then `files`.
+
+    Args:
+        folder: run folder.
+        config: what the results are made with; it counts as the run's own if nothing but folders differs in what is
+            `CHANGEABLE`.
+        checkpoint: the name of the checkpoint; None for the best.
+        is_of_files: whether files are translated, not the configured sets.
+    """
+    changes = differences(load_config(_config_file(folder)), config)
+    is_changed = any(_is_changeable(key) and key not in WITHOUT_EFFECT for key, _, _ in changes)
+    parts = [checkpoint, "other_settings" if is_changed else None, "files" if is_of_files else None]
+    return folder.joinpath("evaluation", *(part for part in parts if part is not None))
 
 
 def run_folder_of(config: TrainConfig, path: str) -> Path:
@@ -75,3 +107,21 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         seed=config.runtime.seed,
     )
     return FinishedRun(translator, loaded.checkpoint_name)
+
+
+def _config_file(folder: Path) -> Path:
+    """The config of a run.
+
+    Raises:
+        CheckpointError: MT104, when the folder is no run.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        message = "there is no config.yaml in this folder"
+        advice = "give the folder that mt-train names when it starts, such as `runs/demo`"
+        raise CheckpointError(Problem("MT104", message, where=str(folder), help=advice))
+    return path
+
+
+def _is_changeable(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{free}.") for free in CHANGEABLE)

@@ -1,15 +1,18 @@
 """`mt-tokenizer`: train a SentencePiece tokenizer, or look at one."""
 
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mt_trainer.cli.command import showing_problems
+from mt_trainer.cli.command import showing_problems, whole_file
 from mt_trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from mt_trainer.config import TrainConfig
     from mt_trainer.tokenizer import TokenizerPair
 
 
@@ -45,14 +48,22 @@ def train(
         raise ConfigError(
             Problem("MT005", "--set changes keys of a config", help="give --config, or --vocab-size etc.")
         )
-    if not output.parent.is_dir():
-        raise ConfigError(Problem("MT005", "the folder of --output does not exist", where=str(output.parent)))
-    pair = _train_on_config(config, overrides or []) if config is not None else _train_on_files(inputs or [], settings)
-    sides = [(output, pair.src)]
-    if not pair.is_joint:
-        sides = [(output.with_suffix(f".{side}.model"), getattr(pair, side)) for side in ("src", "tgt")]
-    for path, tokenizer in sides:
-        tokenizer.save(path)
+    if config is not None:
+        from mt_trainer.config import load_config
+
+        loaded = load_config(config, overrides or [])
+        is_joint, trained = loaded.tokenizer.joint, partial(_train_on_config, loaded)
+    else:
+        is_joint, trained = True, partial(_train_on_files, inputs or [], settings)
+    paths = [output] if is_joint else [output.with_suffix(f".{side}.model") for side in ("src", "tgt")]
+    with ExitStack() as stack:
+        # Opened first: that a file cannot be written should not show up after the training.
+        files = [stack.enter_context(whole_file(path)) for path in paths]
+        pair = trained()
+        tokenizers = [pair.src] if is_joint else [pair.src, pair.tgt]
+        for file, tokenizer in zip(files, tokenizers, strict=True):
+            file.write(tokenizer.model_bytes)
+    for path, tokenizer in zip(paths, tokenizers, strict=True):
         typer.echo(f"{path}: {tokenizer.algorithm}, {tokenizer.vocab_size:,} pieces, sha256 {tokenizer.content_hash}")
 
 
@@ -84,14 +95,12 @@ def inspect(
     typer.echo(coverage(tokenizer, lines).describe())
 
 
-def _train_on_config(path: str, overrides: list[str]) -> "TokenizerPair":
+def _train_on_config(config: "TrainConfig") -> "TokenizerPair":
     """The tokenizers that mt-train would train for this config."""
-    from mt_trainer.config import load_config
     from mt_trainer.data.encoding import train_tokenizers
     from mt_trainer.data.prepare import judge_training_text, training_texts
     from mt_trainer.data.sources import require_sources
 
-    config = load_config(path, overrides)
     texts = training_texts(config.data)
     require_sources(texts)
     return train_tokenizers(texts, judge_training_text(texts, config.data), config.tokenizer)

@@ -1,17 +1,17 @@
 """mt-translate: lines in, their translations out."""
 
-import os
+import io
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from mt_trainer.cli.command import run_command
-from mt_trainer.errors import DataError, MtError, Problem
+from mt_trainer.cli.command import run_command, whole_file
+from mt_trainer.errors import DataError, MtError
 
 if TYPE_CHECKING:
     from mt_trainer.decoding.translate import Translation, Translator
@@ -27,7 +27,7 @@ def translate(
     run: Annotated[Path, typer.Option(help="Run folder that mt-train has written.")],
     input: Annotated[Path | None, typer.Option(help="File to translate, plain or .gz; by default stdin.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write, complete or not at all; by default stdout.")
+        Path | None, typer.Option(help="File to write, complete or not at all, or a pipe; by default stdout.")
     ] = None,
     n_best: Annotated[
         int | None, typer.Option(help="Translations of each line; lines then start with LINE<tab>.")
@@ -48,7 +48,7 @@ def translate(
     translator = open_run(run, config_of_run(run, overrides), checkpoint=checkpoint).translator
     num_lines = 0
     cut_lines: list[int] = []
-    with _destination(output) as stream:
+    with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
         try:
             for chunk in _chunks(input):
                 for row in translate_lines(translator, chunk, num_before=num_lines, where=str(input or "stdin")):
@@ -103,31 +103,15 @@ def _chunks(path: Path | None) -> Iterator[list[bytes]]:
 
 def stream_chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
     """The complete lines among the bytes that have arrived, as they arrive; a last line may lack its line feed."""
-    rest = b""
+    from mt_trainer.data.text_files import LineEnds
+
+    ends, rest = LineEnds(), b""
     while arrived := stream.read1(READ_BYTES):  # type: ignore[attr-defined]
-        *lines, rest = (rest + arrived).split(b"\n")
-        if lines:
+        complete, line_feed, rest = (rest + arrived).rpartition(b"\n")
+        if lines := list(ends.removed(io.BytesIO(complete + line_feed))):
             yield lines
-    if rest:
-        yield [rest]
-
-
-@contextmanager
-def _destination(path: Path | None) -> Iterator[BinaryIO]:
-    """stdout, or a file that appears under its name only when all is written."""
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            yield stream
-        os.replace(unfinished, path)
-    except OSError as error:
-        advice = "choose a folder that exists and can be written"
-        raise DataError(Problem("MT103", f"cannot write: {error.strerror}", where=str(path), help=advice)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if lines := list(ends.removed(io.BytesIO(rest))):
+        yield lines
 
 
 def main() -> None:

@@ -7,9 +7,10 @@ points at the first of them that stands in the file, and the check is left out w
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mt_trainer.config.data import PhrasebookSource
+from mt_trainer.config.data import PhrasebookSource, TokenizerConfig
 from mt_trainer.config.optim import CosineSchedule, LinearSchedule, WsdSchedule
 from mt_trainer.config.schema import TrainConfig
+from mt_trainer.config.settings import shown_value
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,30 @@ def _two_model_files_are_not(config: TrainConfig) -> Contradiction | None:
     return None
 
 
+def _only_for_training(name: str) -> Callable[[TrainConfig], Contradiction | None]:
+    """Whether a setting says how a tokenizer is trained while a trained one is given; its default may stay."""
+
+    def ask(config: TrainConfig) -> Contradiction | None:
+        tokenizer, default = config.tokenizer, TokenizerConfig.model_fields[name].default
+        given = [each for each in ("model_file", "src_model_file", "tgt_model_file") if getattr(tokenizer, each) is not None]
+        value = getattr(tokenizer, name)
+        if not given or value == default:
+            return None
+        return Contradiction(
+            f"`tokenizer.{name}` {shown_value(value)} has no effect: `tokenizer.{given[0]}` is already trained",
+            f"leave `tokenizer.{name}` out or at {shown_value(default)}, or leave the model file out",
+        )
+
+    ask.__name__ = f"_{name}_of_a_given_tokenizer"
+    return ask
+
+
+for _name in ("algorithm", "vocab_size", "character_coverage", "byte_fallback", "max_training_lines"):
+    check(f"tokenizer.{_name}", "tokenizer.model_file", "tokenizer.src_model_file", "tokenizer.tgt_model_file")(
+        _only_for_training(_name)
+    )
+
+
 @check("decoding.n_best", "decoding.beam_size", "decoding.strategy")
 def _n_best_fits(config: TrainConfig) -> Contradiction | None:
     decoding = config.decoding
@@ -209,4 +234,14 @@ def _phrasebook_languages(config: TrainConfig) -> Contradiction | None:
     return Contradiction(
         f"the phrasebook is English and German, not `{data.src_lang}` and `{data.tgt_lang}`",
         "set `data.src_lang: en` and `data.tgt_lang: de`, or the other way round",
+    )
+
+
+@check("data.test")
+def _dev_is_no_test_set(config: TrainConfig) -> Contradiction | None:
+    if "dev" not in config.data.test:
+        return None
+    return Contradiction(
+        "a test set is called `dev`, which is the name of the set for validation",
+        "give it another name, such as `held_out`",
     )

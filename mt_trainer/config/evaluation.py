@@ -32,4 +32,6 @@ class EvaluationConfig(Section):
         "Also report the convention of older papers: punctuation normalised, lower-cased, Moses-tokenised "
         "(needs the extra `moses`).",
     )
-    num_samples: int = setting(5, "Sample translations shown after a validation.", unit="sentences", ge=0)
+    num_samples: int = setting(
+        5, "Sample translations of the last test set shown at the end of a run.", unit="sentences", ge=0
+    )

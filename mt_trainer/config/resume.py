@@ -60,13 +60,16 @@ RESUMPTION: dict[str, Resumption] = {
     "training.max_epochs": "harmless",
     "training.max_tokens": "harmless",
     "training.max_seconds": "harmless",
-    "training.log_every_steps": "harmless",
+    # it decides which steps have a line in the log
+    "training.log_every_steps": "fixed",
     # validations decide which checkpoints exist, which is the best and when patience ends
     "training.validate_every_steps": "fixed",
     "training.select_by": "fixed",
     "training.patience": "harmless",
+    # only how many older checkpoints lie there: the best, the newest and those to be averaged stay in any case
     "training.keep_checkpoints": "harmless",
-    "training.average_checkpoints": "harmless",
+    # the average is itself a checkpoint and can be the best; those it needs may be gone already
+    "training.average_checkpoints": "fixed",
     "training.ema_decay": "fixed",
     # the search and the tokeniser of BLEU change the dev BLEU that the best checkpoint was chosen by
     "decoding.strategy": "fixed",

@@ -1,4 +1,4 @@
-"""Section `runtime`: where the run lives and what it runs on. Only the seed changes what is learned."""
+"""Section `runtime`: where the run lives and what it runs on."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from mt_trainer.config.section import Section, setting
 
 
 class RuntimeConfig(Section):
-    """Folders, device, precision, threads, seed."""
+    """The seed, precision, device and number of threads change the numbers; the folders do not."""
 
     run_folder: str | None = setting(
         None, "Where everything is written; by default `runs/<name of the config file>`.", min_length=1
@@ -19,4 +19,4 @@ class RuntimeConfig(Section):
         "auto", "Precision of the matmuls; `auto` is bf16 where the device is good at it. Parameters stay fp32."
     )
     threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1)
-    seed: int = setting(1, "Seed of initialisation, data order and dropout.", ge=0, lt=2**31)
+    seed: int = setting(1, "Seed of initialisation, data order, dropout and sampling.", ge=0, lt=2**31)

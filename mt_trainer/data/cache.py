@@ -3,13 +3,13 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mt_trainer.errors import DataError, Problem
+from mt_trainer.files import sync
 
 
 def cache_key(parts: Mapping[str, object]) -> str:
@@ -34,16 +34,16 @@ def new_folder(destination: Path) -> Iterator[Path]:
             temporary.mkdir(parents=True)
             yield temporary
             for file in temporary.iterdir():
-                _sync(file)
-            _sync(temporary)
+                sync(file)
+            sync(temporary)
             if not destination.exists():
                 # Renaming onto a folder that appeared just now fails; it holds the same content.
                 with contextlib.suppress(OSError):
                     temporary.rename(destination)
-            _sync(destination)
-            _sync(destination.parent)
+            sync(destination)
+            sync(destination.parent)
         except OSError as error:
-            message = f"the cache cannot be written: {error.strerror}"
+            message = f"the cache cannot be written: {error.strerror or error}"
             where, advice = str(destination.parent), "`runtime.cache_folder` chooses another place"
             raise DataError(Problem("MT103", message, where=where, help=advice)) from error
     except BaseException:
@@ -53,12 +53,3 @@ def new_folder(destination: Path) -> Iterator[Path]:
                 parent.rmdir()
         raise
     shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file or the entries of a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

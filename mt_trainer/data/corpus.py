@@ -116,6 +116,11 @@ class Corpus:
         names = [f"{side}_{kind}" for side in ("src", "tgt") for kind in ("tokens", "offsets")]
         self.content_hash = hashlib.sha256(" ".join(described[name]["sha256"] for name in names).encode()).hexdigest()
 
+    @property
+    def num_target_tokens(self) -> int:
+        """Target tokens to predict in one epoch, an end mark for each pair included."""
+        return int(self.tgt_lengths.sum(dtype=np.int64)) + self.num_pairs
+
     def src(self, index: int) -> NDArray[Any]:
         """Ids of the source side of a pair, a view of the mapped file."""
         return self._src[self._src_offsets[index] : self._src_offsets[index + 1]]

@@ -203,7 +203,7 @@ def require_pairs(counts: CleaningCounts) -> None:
     if counts.kept:
         return
     advice = "loosen data.max_length, data.max_length_ratio or the filter that dropped most"
-    if counts.identical:
+    if 2 * counts.identical > counts.read:
         advice = "are both sides the same file?"
     elif not counts.read:
         advice = "the training files are empty"

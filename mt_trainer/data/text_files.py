@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
@@ -18,23 +18,54 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BUFFER_BYTES = 1 << 20
 
 
-class TextFile:
-    r"""One file, plain or .gz, read as lines of bytes.
+class LineEnds:
+    r"""What of a file or stream is no text: the ends of its lines, and a byte order mark at its start.
 
     A line ends with `\n` only: `\r`, `\v`, `\f`, `\x1c`-`\x1e`, U+0085, U+2028 and U+2029 are ordinary characters.
-    A final `\n` does not open another line. Of a line that ends with `\r\n` both are removed, and so is a byte order
-    mark at the start of the file; both are counted.
+    A final `\n` does not open another line. Of a line that ends with `\r\n` both are removed.
+
+    Attributes:
+        num_lines, num_crlf, has_byte_order_mark: what has been found so far.
+    """
+
+    def __init__(self) -> None:
+        self.num_lines = 0
+        self.num_crlf = 0
+        self.has_byte_order_mark = False
+
+    def removed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        r"""The next lines without their ends; they are given with them, as iterating over a binary file does."""
+        for line in lines:
+            if not self.num_lines and line.startswith(BYTE_ORDER_MARK):
+                self.has_byte_order_mark = True
+                line = line[len(BYTE_ORDER_MARK) :]
+                if not line:
+                    continue
+            self.num_lines += 1
+            if line.endswith(b"\r\n"):
+                self.num_crlf += 1
+                yield line[:-2]
+            elif line.endswith(b"\n"):
+                yield line[:-1]
+            else:
+                yield line
+
+
+class TextFile:
+    """One file, plain or .gz, read as lines of bytes; `LineEnds` says what a line is.
 
     Attributes:
         path: where the file is.
-        num_lines, num_crlf, has_byte_order_mark: what the last complete reading found.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.num_lines = 0
-        self.num_crlf = 0
-        self.has_byte_order_mark = False
+        self._ends = LineEnds()
+
+    @property
+    def num_lines(self) -> int:
+        """What the last complete reading found."""
+        return self._ends.num_lines
 
     def missing(self) -> list[Problem]:
         """MT050 when the file cannot be opened, else nothing."""
@@ -43,7 +74,7 @@ class TextFile:
                 return []
         except OSError as error:
             advice = "paths are relative to the working directory"
-            return [Problem("MT050", f"cannot read the file: {error.strerror}", where=self.path, help=advice)]
+            return [Problem("MT050", f"cannot read the file: {error.strerror or error}", where=self.path, help=advice)]
 
     def fingerprint(self) -> str:
         """sha256 of the bytes on disk, in hexadecimal."""
@@ -56,32 +87,18 @@ class TextFile:
         Raises:
             DataError: MT053 when a .gz is truncated or damaged, MT050 when the disk cannot be read.
         """
-        num_lines = num_crlf = 0
-        has_byte_order_mark = False
+        ends = LineEnds()
         try:
             with self._open() as stream:
-                for line in stream:
-                    if not num_lines and line.startswith(BYTE_ORDER_MARK):
-                        has_byte_order_mark = True
-                        line = line[len(BYTE_ORDER_MARK) :]
-                        if not line:
-                            continue
-                    num_lines += 1
-                    if line.endswith(b"\r\n"):
-                        num_crlf += 1
-                        yield line[:-2]
-                    elif line.endswith(b"\n"):
-                        yield line[:-1]
-                    else:
-                        yield line
+                yield from ends.removed(stream)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            message = f"the compressed file is truncated or damaged after line {num_lines:,}: {error}"
+            message = f"the compressed file is truncated or damaged after line {ends.num_lines:,}: {error}"
             problem = Problem("MT053", message, where=self.path, help="fetch it again; `gzip -t` must accept it")
             raise DataError(problem) from error
         except OSError as error:
-            message = f"reading failed after line {num_lines:,}: {error.strerror}"
+            message = f"reading failed after line {ends.num_lines:,}: {error.strerror or error}"
             raise DataError(Problem("MT050", message, where=self.path)) from error
-        self.num_lines, self.num_crlf, self.has_byte_order_mark = num_lines, num_crlf, has_byte_order_mark
+        self._ends = ends
 
     def texts(self) -> Iterator[str]:
         """The lines as text.
@@ -98,10 +115,10 @@ class TextFile:
     def notes(self) -> list[str]:
         """What the last reading put right, for people."""
         notes = []
-        if self.has_byte_order_mark:
+        if self._ends.has_byte_order_mark:
             notes.append(f"{self.path}: byte order mark removed")
-        if self.num_crlf:
-            notes.append(f"{self.path}: {self.num_crlf:,} of {self.num_lines:,} lines ended in CR LF; CR removed")
+        if self._ends.num_crlf:
+            notes.append(f"{self.path}: {self._ends.num_crlf:,} of {self.num_lines:,} lines ended in CR LF; CR removed")
         return notes
 
     def _open(self) -> BinaryIO:

@@ -16,6 +16,10 @@ from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, s
 from mt_trainer.model.transformer import DecoderCache, Transformer
 from mt_trainer.tokenizer import TokenizerPair
 
+MAX_ROWS = 1024
+"""Beams decoded together. A step holds several float32 tables [rows, V], 128 MiB each for 32,768 pieces; without this
+bound their size would grow as sentences get shorter."""
+
 
 @dataclass(frozen=True)
 class Translation:
@@ -66,7 +70,8 @@ class Translator:
         strategy, beam_size, length_penalty, n_best, temperature: see `DecodingConfig`.
         max_length_ratio, max_length_constant: the longest output has ratio * (source tokens) + constant tokens, the end
             mark counted on both sides, and at most as many as the model has positions.
-        batch_tokens: source tokens (padded) times beams decoded together; a longer sentence is a batch of its own.
+        batch_tokens: source tokens (padded) times beams decoded together, and at most `MAX_ROWS` beams; a sentence that
+            is too large alone is a batch of its own.
         seed: of sampling.
     """
 
@@ -133,7 +138,8 @@ class Translator:
         """Positions of the texts that are not empty, in batches, longest first: too little memory shows at once."""
         batch: list[int] = []
         for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
-            if batch and (len(batch) + 1) * (lengths[batch[0]] + 1) * self.width > self.batch_tokens:
+            rows = (len(batch) + 1) * self.width
+            if batch and (rows > MAX_ROWS or rows * (lengths[batch[0]] + 1) > self.batch_tokens):
                 yield batch
                 batch = []
             batch.append(i)

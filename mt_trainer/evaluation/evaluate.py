@@ -12,6 +12,7 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
+from mt_trainer.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
     record = json.dumps(as_record(result, about=about), indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / f"{stem}.hyp.txt", as_lines(result.hypotheses))
-        _replace(path, record.encode())
+        write_whole(folder / f"{stem}.hyp.txt", as_lines(result.hypotheses))
+        write_whole(path, record.encode())
     except OSError as error:
-        message = f"the scores of `{result.name}` cannot be written: {error.strerror}"
+        message = f"the scores of `{result.name}` cannot be written: {error.strerror or error}"
         raise CheckpointError(Problem("MT103", message, where=str(folder))) from error
     return path
 
@@ -139,10 +140,3 @@ def scores_table(results: Sequence[SetScores]) -> str:
 def as_lines(texts: Sequence[str]) -> bytes:
     """UTF-8, each text ended by a line feed: the bytes that are saved and hashed."""
     return "".join(f"{text}\n" for text in texts).encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes beside the file and renames, so that the path never holds half of it."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

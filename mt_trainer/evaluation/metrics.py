@@ -52,7 +52,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str,
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool) -> Score:
-    """chrF2: F-score (beta 2) of character n-grams up to 6 (Popovic, 2015); arguments as in `bleu`."""
+    """chrF2: F-score of character n-grams up to 6 (Popović, 2015), beta 2 (Popović, 2016); arguments as in `bleu`."""
     from sacrebleu.metrics.chrf import CHRF
 
     _check_sides(hypotheses, references)
@@ -62,7 +62,9 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], *, lowercase: boo
 
 
 def moses_lowercase_bleu(hypotheses: Sequence[str], references: Sequence[str], *, lang: str) -> Score:
-    """BLEU in the convention of many papers (all of Multi30k, IWSLT14): tokenised, without case.
+    """BLEU in the convention of papers on Multi30k: tokenised, without case.
+
+    Near that of papers on IWSLT14, whose usual recipe does not normalise punctuation.
 
     Both sides are punctuation-normalised, lower-cased and Moses-tokenised by sacremoses (no escaping, hyphenated words
     left whole), then scored with no further tokenisation. So the references of Multi30k's test_2016_flickr have the

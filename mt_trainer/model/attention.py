@@ -14,7 +14,7 @@ from mt_trainer.model.dropout import keep_mask
 from mt_trainer.model.positions import RotaryPositions
 
 HIDDEN = -1e30
-"""Added to the scores of keys that may not be seen. Finite, so that a query without any key is no NaN."""
+"""Added to the scores of keys that may not be seen. Finite, so that a query without any key gives no NaN."""
 
 
 def segment_mask(query_segments: Tensor, key_segments: Tensor, *, causal: bool) -> Tensor:
@@ -32,6 +32,9 @@ def segment_mask(query_segments: Tensor, key_segments: Tensor, *, causal: bool) 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
     """softmax(Q K^T / sqrt(K)) V (Vaswani et al., 2017, equation 1); a query with no permitted key gives 0.
 
+    No kernel ever meets such a query: some of them (cuDNN's on Hopper, pytorch#196678) answer with NaN, forward or
+    backward. It is let see every key, and what comes out is multiplied by 0, so that its gradients are 0 too.
+
     Args:
         query: [B, H, T, K].
         key, value: [B, H, S, K].
@@ -43,7 +46,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: 
     """
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
         return attend_in_bf16(query, key, value, mask, dropout=dropout)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    has_keys = mask.any(dim=-1, keepdim=True)
+    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | ~has_keys, dropout_p=dropout)
+    return context * has_keys
 
 
 def attend_in_bf16(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
@@ -52,7 +57,7 @@ def attend_in_bf16(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, d
     The products are bfloat16 matmuls, the softmax is float32. For the rows of a packed batch this takes about half
     the time of the built-in float32 kernel, forward and backward (`benchmarks/attention.py`).
     """
-    bias = torch.zeros(mask.shape).masked_fill_(~mask, HIDDEN)
+    bias = torch.where(mask, 0.0, HIDDEN)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).float() + bias
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
     if dropout:

@@ -2,7 +2,8 @@
 
 `F.dropout` on a CPU draws one Bernoulli variable an element, which costs more than the matmul before it. Here one
 64-bit draw decides four elements: each gets 16 random bits and is kept when they are at least p * 2^16. The
-probability is therefore p rounded to 1/65536, and the scale is that of the rounded p, so that the mean is exact.
+probability is therefore p rounded to 1/65536, and the scale is that of the rounded p, so that the mean is exact in
+float32. In bfloat16 the scale has 8 bits: the mean may be off by 1 part in 256.
 """
 
 import torch

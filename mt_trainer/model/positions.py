@@ -63,7 +63,8 @@ class LearnedPositions(nn.Module):
 class RotaryPositions(nn.Module):
     """Rotates queries and keys of self-attention by an angle that grows with the position (Su et al., 2021).
 
-    Their products then depend on the distance alone. The two coordinates of a plane are i and i + K/2.
+    Their products then depend on the distance alone. The two coordinates of a plane are i and i + K/2. The rotation is
+    computed in float32: in bfloat16 a cosine has 8 bits, and planes that turn slowly would not tell neighbours apart.
     """
 
     cos: Tensor
@@ -77,7 +78,7 @@ class RotaryPositions(nn.Module):
         self.register_buffer("sin", angles.sin().float(), persistent=False)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """x [B, H, T, K] (queries or keys), positions [B, T] -> [B, H, T, K]."""
-        cos, sin = self.cos[positions][:, None].to(x.dtype), self.sin[positions][:, None].to(x.dtype)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        """x [B, H, T, K] (queries or keys), positions [B, T] -> [B, H, T, K], in the dtype of x."""
+        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+        first, second = x.to(cos.dtype).chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)

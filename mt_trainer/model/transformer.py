@@ -137,6 +137,7 @@ class Transformer(nn.Module):
         d_model = sizes.d_model
         self.pad_id, self.max_positions = pad_id, max_positions
         self.embedding_scale = math.sqrt(d_model)
+        self.is_gated = sizes.activation == "swiglu"
         self.tgt_embedding = nn.Embedding(tgt_vocab_size, d_model, padding_idx=pad_id)
         self.src_embedding = (
             self.tgt_embedding
@@ -159,7 +160,10 @@ class Transformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier-uniform matrices, zero biases, embeddings N(0, 1/D) with a zero row for padding."""
+        """Xavier-uniform matrices, zero biases, embeddings N(0, 1/D) with a zero row for padding.
+
+        Maps that are stacked in one matrix, such as query, key and value, have the bound of each, not of the stack.
+        """
         for name, parameter in self.named_parameters():
             if "embedding" in name or name == "output_weight":
                 nn.init.normal_(parameter, std=1 / self.embedding_scale)
@@ -167,14 +171,18 @@ class Transformer(nn.Module):
                 nn.init.constant_(parameter, 1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-            elif "query_key_value" in name or "key_value" in name:
-                for part in parameter.chunk(parameter.shape[0] // parameter.shape[1]):
-                    nn.init.xavier_uniform_(part)
             else:
-                nn.init.xavier_uniform_(parameter)
+                for part in parameter.chunk(self._num_stacked(name)):
+                    nn.init.xavier_uniform_(part)
         with torch.no_grad():
             for embedding in (self.src_embedding, self.tgt_embedding):
                 embedding.weight[self.pad_id] = 0.0
+
+    def _num_stacked(self, name: str) -> int:
+        """How many maps a matrix holds, one below the other."""
+        if "query_key_value" in name:
+            return 3
+        return 2 if "key_value" in name or ("inner" in name and self.is_gated) else 1
 
     def forward(self, src_tokens: Tensor, src_segments: Tensor, tgt_inputs: Tensor, tgt_segments: Tensor) -> Tensor:
         """Hidden states [B, T, D] from which the next target tokens are predicted (teacher forcing).

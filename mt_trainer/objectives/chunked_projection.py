@@ -20,8 +20,13 @@ from torch import Tensor
 from mt_trainer.objectives.logit_statistics import Statistic, required_prior, statistics_dtype
 
 CPU_CHUNK_BYTES = 16 * 2**20
+"""Buffers of a chunk on a CPU: a matmul of some hundred rows runs at full speed (`benchmarks/objectives.py`)."""
+
 GPU_CHUNK_BYTES = 2 * 2**30
+"""The same on a GPU, where matmuls want many thousand rows and memory is the bound; chosen, not measured."""
+
 CPU_BLOCK_BYTES = 2**20
+"""Logits worked on at a time on a CPU, so that they stay in a core's cache (`benchmarks/objectives.py`)."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class LogitStatistics:
 def logit_statistics(
     logits: Tensor, labels: Tensor, *, prior: Tensor | None, needs: AbstractSet[Statistic]
 ) -> LogitStatistics:
-    """The definition: statistics of given logits, differentiable by autograd.
+    """The definition: statistics of given logits, differentiable by autograd. Ambient autocast is ignored.
 
     Args:
         logits: [N, V]; half precision is raised to float32 first.
@@ -130,18 +130,20 @@ def logit_statistics(
         needs: what to compute beside `ALWAYS`.
     """
     z = logits.to(statistics_dtype(logits.dtype))
-    log_p = z.log_softmax(dim=-1)
     values = {
         Statistic.LOGSUMEXP: z.logsumexp(dim=-1),
         Statistic.TARGET_LOGIT: z.gather(-1, labels.unsqueeze(-1)).squeeze(-1),
         Statistic.MAX_LOGIT: z.detach().amax(dim=-1),
     }
     if Statistic.PRIOR_LOGIT in needs:
-        values[Statistic.PRIOR_LOGIT] = z @ required_prior(prior).to(z)
-    if Statistic.SUM_SQ_PROB in needs:
-        values[Statistic.SUM_SQ_PROB] = log_p.exp().square().sum(dim=-1)
-    if Statistic.ENTROPY in needs:
-        values[Statistic.ENTROPY] = -(log_p.exp() * log_p).sum(dim=-1)
+        with torch.autocast(z.device.type, enabled=False):  # it would round both factors
+            values[Statistic.PRIOR_LOGIT] = z @ required_prior(prior).to(z)
+    if needs & {Statistic.SUM_SQ_PROB, Statistic.ENTROPY}:
+        log_p = z.log_softmax(dim=-1)
+        if Statistic.SUM_SQ_PROB in needs:
+            values[Statistic.SUM_SQ_PROB] = log_p.exp().square().sum(dim=-1)
+        if Statistic.ENTROPY in needs:
+            values[Statistic.ENTROPY] = -(log_p.exp() * log_p).sum(dim=-1)
     if Statistic.ARGMAX in needs:
         values[Statistic.ARGMAX] = z.argmax(dim=-1)
     return LogitStatistics(values)

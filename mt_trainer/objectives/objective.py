@@ -9,6 +9,7 @@ from torch import Tensor
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
 from mt_trainer.objectives.per_token import (
     SmoothingConvention,
+    cross_entropy,
     label_smoothing,
     smoothing_epsilon,
     smoothing_prior,
@@ -50,16 +51,24 @@ class Objective:
     weight: TokenWeight | None
 
 
+def cross_entropy_objective() -> Objective:
+    """Cross-entropy; it needs nothing beyond what is always present."""
+    return Objective(cross_entropy, frozenset(), prior=None, formula="cross-entropy: nll", weight=None)
+
+
 def label_smoothing_objective(
     convention: SmoothingConvention, *, epsilon: float, vocab_size: int, pad_id: int
 ) -> Objective:
-    """Label smoothing of a toolkit's convention.
+    """Label smoothing of a toolkit's convention; with `epsilon` 0 it is `cross_entropy_objective`.
 
     Raises:
-        ValueError: `epsilon` is outside 0 <= epsilon < 1.
+        ValueError: `epsilon` is outside 0 <= epsilon < 1, or the convention leaves out padding and the vocabulary has
+            no piece `pad_id`.
     """
     if not 0 <= epsilon < 1:
         raise ValueError(f"smoothing {epsilon} is outside 0 <= smoothing < 1")
+    if epsilon == 0:
+        return cross_entropy_objective()
     mass = smoothing_epsilon(convention, epsilon=epsilon, vocab_size=vocab_size)
     prior_nll = "mean_{v != pad}(-log p_v)" if convention == "no_pad" else "mean_v(-log p_v)"
     asked = "" if mass == epsilon else f", epsilon {epsilon:g}"

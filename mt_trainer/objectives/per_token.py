@@ -45,9 +45,11 @@ def tailr(statistics: LogitStatistics, *, gamma: float, min_weight: float, epsil
 
     Source: Ji et al., ICLR 2023, in the form of its released code, thu-coai/TaiLr at 12f209cf: the weight comes from
     the training pass, the smoothing term is not weighted, and its prior is uniform over all V pieces.
-    gamma = 0 gives w = 1, that is `label_smoothing`; gamma = 1 gives w = p_y.
+    gamma = 0 gives w = 1, that is `label_smoothing`; gamma = 1 gives w = p_y. With epsilon = 0 no prior is read.
     """
     weight = tailr_weight(statistics, gamma=gamma, min_weight=min_weight)
+    if epsilon == 0:
+        return weight * statistics.nll
     return (1 - epsilon) * weight * statistics.nll + epsilon * statistics.prior_nll
 
 
@@ -83,12 +85,18 @@ def smoothing_epsilon(convention: SmoothingConvention, *, epsilon: float, vocab_
 
 
 def smoothing_prior(convention: SmoothingConvention, *, vocab_size: int, pad_id: int) -> Tensor:
-    """The prior [V] of a convention, float64: uniform, for `no_pad` over all pieces but padding."""
+    """The prior [V] of a convention, float64: uniform, for `no_pad` over all pieces but padding.
+
+    Raises:
+        ValueError: `no_pad` with a `pad_id` that is no piece of the vocabulary.
+    """
     prior = torch.ones(vocab_size, dtype=torch.float64)
     match convention:
         case "torch" | "fairseq":
             pass
         case "no_pad":
+            if not 0 <= pad_id < vocab_size:
+                raise ValueError(f"the no_pad convention needs a pad_id from 0 to {vocab_size - 1}, not {pad_id}")
             prior[pad_id] = 0
         case _:
             assert_never(convention)

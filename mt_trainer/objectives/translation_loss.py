@@ -51,7 +51,7 @@ class TranslationLoss(nn.Module):
 
         Args:
             vocab_size: V, the number of output pieces, special ones included.
-            pad_id: the label that does not count.
+            pad_id: the label that does not count; it need not be in the vocabulary (-100 is fine).
             smoothing: epsilon of label smoothing, 0.1 if nothing is given.
             objective: anything from `build_objective`, instead of `smoothing`.
 
@@ -67,8 +67,8 @@ class TranslationLoss(nn.Module):
         self.vocab_size = vocab_size
         self.pad_id = pad_id
         self.objective = objective
-        prior = None if objective.prior is None else objective.prior.to(torch.get_default_dtype())
-        self.register_buffer("prior", prior, persistent=False)
+        # It stays float64, as exact as it was built; it is cast where the statistics' own precision is known.
+        self.register_buffer("prior", objective.prior, persistent=False)
 
     def sums(
         self,
@@ -97,7 +97,7 @@ class TranslationLoss(nn.Module):
         loss, statistics = linear_objective(
             hidden,
             output_weight,
-            labels,
+            labels.where(mask, 0),
             function=self.objective.function,
             mask=mask,
             prior=self.prior,
@@ -154,7 +154,7 @@ class TranslationLoss(nn.Module):
         mask = labels != self.pad_id
         statistics = logit_statistics(
             logits.reshape(-1, self.vocab_size),
-            labels,
+            labels.where(mask, 0),
             prior=self.prior,
             needs=self.objective.needs | {Statistic.ARGMAX},
         )

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from mt_trainer.objectives.logit_statistics import Statistic, logit_statistics
@@ -19,7 +18,7 @@ class _MeanOverTokens(nn.Module):
             raise ValueError(f"smoothing {smoothing} is outside 0 <= smoothing < 1")
         self.function = function
         self.pad_id = pad_id
-        prior = smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id).to(torch.get_default_dtype())
+        prior = smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id)
         self.register_buffer("prior", prior, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -32,7 +31,10 @@ class _MeanOverTokens(nn.Module):
         labels = targets.reshape(-1)
         mask = labels != self.pad_id
         statistics = logit_statistics(
-            logits.reshape(-1, logits.size(-1)), labels, prior=self.prior, needs={Statistic.PRIOR_LOGIT}
+            logits.reshape(-1, logits.size(-1)),
+            labels.where(mask, 0),
+            prior=self.prior,
+            needs={Statistic.PRIOR_LOGIT},
         )
         return self.function(statistics).where(mask, 0).sum() / mask.sum().clamp(min=1)
 

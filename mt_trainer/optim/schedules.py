@@ -54,7 +54,10 @@ def cosine(step: int, *, peak_lr: float, final_lr: float, warmup_steps: int, max
 
 
 def wsd(step: int, *, peak_lr: float, final_lr: float, warmup_steps: int, decay_steps: int, max_steps: int) -> float:
-    """Warmup, a plateau at peak_lr, and a straight line to final_lr over the last decay_steps (Hu et al., 2024)."""
+    """Warmup, a plateau at peak_lr, and a straight line to final_lr over the last decay_steps.
+
+    After Hu et al. (2024), whose decay is exponential; here it is a straight line.
+    """
     done = decayed(step, start=max_steps - decay_steps, end=max_steps)
     return warmup(step, warmup_steps) * (peak_lr + (final_lr - peak_lr) * done)
 

@@ -14,13 +14,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mt_trainer.errors import CheckpointError, Problem
+from mt_trainer.files import sync
+
+SelectBy = Literal["bleu", "nll"]
 
 MANIFEST = "MANIFEST.json"
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
@@ -39,6 +43,16 @@ class Checkpoint:
         return self.path.name
 
     @property
+    def is_of_training(self) -> bool:
+        """Whether training can go on from it; an average only translates."""
+        return "progress" in self.state
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether it has scores on dev; one that a signal left may have none."""
+        return bool(self.state["dev"])
+
+    @property
     def step(self) -> int:
         """Optimizer steps taken."""
         return int(self.state["step"])
@@ -54,13 +68,16 @@ class Checkpoint:
 
 def save_checkpoint(
     folder: Path, name: str, *, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any]
-) -> Checkpoint:
+) -> None:
     """Write `folder/name` so that a reader finds either all of it or nothing.
+
+    One of the same name is moved aside first and removed last. What an interrupted save or removal has left behind
+    under a hidden name is cleared away.
 
     Raises:
         CheckpointError: MT103, when it cannot be written; the checkpoints before it are untouched.
     """
-    final, temporary = folder / name, folder / f".{name}.tmp-{os.getpid()}"
+    final, temporary, aside = folder / name, folder / f".{name}.tmp-{os.getpid()}", folder / f".{name}.tmp-old"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".*.tmp-*"):
@@ -75,19 +92,27 @@ def save_checkpoint(
         os.umask(umask)
         for path in temporary.iterdir():
             path.chmod(0o666 & ~umask)  # safetensors makes its files private
-            _sync(path)
-        _sync(temporary)
+            sync(path)
+        sync(temporary)
         if final.exists():
-            shutil.rmtree(final)
+            final.rename(aside)
         temporary.rename(final)
-        _sync(folder)
-    except Exception as error:
+        sync(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         free = shutil.disk_usage(next(part for part in (folder, *folder.parents) if part.is_dir())).free
         needed = sum(t.numel() * t.element_size() for part in (model, optimizer) for t in part.values())
         message = f"cannot write the checkpoint: {error} (needs {needed:,} bytes, {free:,} are free)"
-        raise CheckpointError(Problem("MT103", message, where=str(final))) from error
-    return Checkpoint(final, dict(state))
+        help_ = "make room, or make the folder writable; the same command then goes on from the checkpoint before"
+        raise CheckpointError(Problem("MT103", message, where=str(final), help=help_)) from error
+
+
+def remove_checkpoint(checkpoint: Checkpoint) -> None:
+    """Remove a checkpoint so that no half of it is ever taken for a damaged one."""
+    hidden = checkpoint.path.with_name(f".{checkpoint.name}.tmp-removed")
+    checkpoint.path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -105,7 +130,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 raise ValueError(f"{name} is not what was written (size or SHA-256 differs)")
         state = json.loads((path / STATE).read_bytes())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        help_ = "an older checkpoint is used where there is one; else start the run anew"
+        help_ = "start another run folder, or remove `checkpoints` in this one to begin again"
         raise CheckpointError(Problem("MT102", f"damaged checkpoint: {error}", where=str(path), help=help_)) from error
     return Checkpoint(path, state)
 
@@ -120,6 +145,22 @@ def valid_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[CheckpointEr
             except CheckpointError as error:
                 damaged.append(error)
     return sorted(valid, key=lambda checkpoint: checkpoint.step), damaged
+
+
+def score_on_dev(checkpoint: Checkpoint, select_by: SelectBy) -> float:
+    """What makes a checkpoint the best: its BLEU on dev, or minus its NLL; -inf without validation."""
+    if not checkpoint.is_validated:
+        return float("-inf")
+    dev = checkpoint.state["dev"]
+    score = float(dev["bleu"] if select_by == "bleu" else -dev["nll"])
+    return score if score == score else float("-inf")
+
+
+def best_checkpoint(checkpoints: list[Checkpoint], select_by: SelectBy) -> Checkpoint:
+    """The checkpoint with the highest score; of equals the earliest; the newest where none was validated."""
+    if not any(checkpoint.is_validated for checkpoint in checkpoints):
+        return checkpoints[-1]
+    return max(checkpoints, key=lambda checkpoint: (score_on_dev(checkpoint, select_by), -checkpoint.step))
 
 
 @torch.no_grad()
@@ -148,12 +189,3 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _sync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

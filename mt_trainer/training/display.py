@@ -10,35 +10,33 @@ from tqdm import tqdm
 
 from mt_trainer.config import TrainConfig
 from mt_trainer.config.training import TrainingConfig
+from mt_trainer.data.corpus import Corpus
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.machine import Machine
-from mt_trainer.model import Transformer
-from mt_trainer.objectives import TranslationLoss
+from mt_trainer.training.assembly import Parts, rows_per_step
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
 
 
-def summary(
-    run: RunFolder, data: PreparedData, model: Transformer, loss: TranslationLoss, machine: Machine, progress: Progress
-) -> str:
+def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, progress: Progress) -> str:
     """The run in a few aligned lines."""
     config = run.config
-    sizes, tokenizer, training = config.model, config.tokenizer, config.training
+    sizes, training = config.model, config.training
     vocabularies = f"{data.tokenizers.src.vocab_size:,} pieces"
     if not data.tokenizers.is_joint:
         vocabularies = f"{data.tokenizers.src.vocab_size:,} and {data.tokenizers.tgt.vocab_size:,} pieces"
     sets = [f"{name} {len(s.src_texts):,}" for name, s in {"dev": data.dev, **data.test}.items()]
-    num_parameters = sum(p.numel() for p in model.parameters())
+    num_parameters = sum(p.numel() for p in parts.teacher_forcing.model.parameters())
     num_rows = rows_per_step(config)
     rows = {
         "run": f"{run.path}" + (f", resumed after step {progress.step:,}" if progress.step else ""),
         "data": f"{config.data.src_lang}-{config.data.tgt_lang}: {data.counts.describe()}; {', '.join(sets)}",
-        "tokenizer": f"{tokenizer.algorithm}, {vocabularies}, {'joint' if data.tokenizers.is_joint else 'one a side'}",
+        "tokenizer": f"{data.tokenizers.src.algorithm}, {vocabularies}, {'joint' if data.tokenizers.is_joint else 'one a side'}",
         "model": f"{sizes.num_encoder_layers}+{sizes.num_decoder_layers} layers, d_model {sizes.d_model}, "
         f"ffn_dim {sizes.ffn_dim}, {sizes.num_heads} heads, {'pre' if sizes.norm_first else 'post'}-norm; "
         f"{num_parameters:,} parameters",
-        "objective": loss.objective.formula,
+        "objective": parts.teacher_forcing.translation_loss.objective.formula,
         "optimizer": f"AdamW, {_schedule(config)}",
         "device": machine.describe(),
         "step": f"up to {num_rows * config.data.max_length:,} target tokens, in {num_rows:,} rows"
@@ -46,11 +44,6 @@ def summary(
         "limits": ", ".join(_limits(config)),
     }
     return "\n".join(f"{name:<10} {text}" for name, text in rows.items())
-
-
-def rows_per_step(config: TrainConfig) -> int:
-    """Rows of one optimizer step, over all its micro-batches."""
-    return config.training.batch_tokens // config.data.max_length
 
 
 def _schedule(config: TrainConfig) -> str:
@@ -81,11 +74,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def expected_time(progress: Progress, limits: TrainingConfig, *, since: Progress) -> str:
+def expected_time(progress: Progress, limits: TrainingConfig, corpus: Corpus, *, since: Progress) -> str:
     """The last line of the summary, told once a few steps have shown the speed; validations are not foreseen."""
+    before, now = (each.fraction_done(limits, epoch_tokens=corpus.num_target_tokens) for each in (since, progress))
     seconds = progress.seconds - since.seconds
-    gained = progress.fraction_done(limits) - since.fraction_done(limits)
-    left = seconds * (1 - progress.fraction_done(limits)) / gained if gained > 0 else math.inf
+    left = seconds * (1 - now) / (now - before) if now > before else math.inf
     rate = (progress.num_tokens - since.num_tokens) / seconds
     return f"expected   {duration(left)} of training at {rate:,.0f} target tokens/s\n"
 
@@ -111,16 +104,22 @@ def samples_text(samples: Sequence[Sample]) -> str:
 
 
 class ProgressDisplay:
-    """One bar on a terminal; plain lines, a log point each, elsewhere."""
+    """One bar on a terminal; plain lines, a log point each, elsewhere.
 
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
+    Args:
+        start: where the run goes on from.
+        limits: of the run.
+        corpus: that it trains on.
+    """
+
+    def __init__(self, start: Progress, limits: TrainingConfig, corpus: Corpus) -> None:
+        self._start, self._limits, self._epoch_tokens = start, limits, corpus.num_target_tokens
         self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> "ProgressDisplay":
-        if self._is_terminal:
-            layout = "{percentage:3.0f}%|{bar:24}| {elapsed} < {remaining}  {desc}"
-            self._bar = tqdm(total=1.0, bar_format=layout, leave=True)
+        if sys.stderr.isatty():
+            layout = "{percentage:3.0f}%|{bar:24}| {desc}"
+            self._bar = tqdm(total=1.0, initial=self._fraction(self._start), bar_format=layout, leave=True)
         return self
 
     def __exit__(
@@ -129,27 +128,26 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.close()
 
-    def log(
-        self,
-        progress: Progress,
-        metrics: dict[str, float],
-        *,
-        tokens_per_second: float,
-        fraction: float,
-        seconds_left: float,
-    ) -> None:
-        """A log point."""
+    def log(self, progress: Progress, metrics: dict[str, float], *, tokens_per_second: float) -> None:
+        """A log point. The time left is that of this start: `eta` counts validations as they came."""
+        fraction = self._fraction(progress)
+        gained = fraction - self._fraction(self._start)
+        seconds = progress.seconds - self._start.seconds
+        left = seconds * (1 - fraction) / gained if gained > 0 else math.inf
         text = (
             f"step {progress.step:>7,}  epoch {progress.position.epoch + 1:>3}  loss {metrics['loss']:.4f}  "
-            f"nll {metrics['nll']:.4f}  lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s"
+            f"nll {metrics['nll']:.4f}  lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s  eta {duration(left)}"
         )
-        if self._bar is not None:
+        if self._bar is None:
+            self.say(text)
+        else:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(fraction - self._bar.n)
-        else:
-            self.say(f"{text}  eta {duration(seconds_left)}")
 
     def say(self, line: str) -> None:
         """A line above the bar."""
         tqdm.write(line, file=sys.stderr)
         sys.stderr.flush()
+
+    def _fraction(self, progress: Progress) -> float:
+        return progress.fraction_done(self._limits, epoch_tokens=self._epoch_tokens)

@@ -9,17 +9,16 @@ import numpy as np
 import torch
 
 from mt_trainer.config import TrainConfig
-from mt_trainer.data.corpus import Corpus
-from mt_trainer.data.loader import Loader, PairList, Position, StepBatches
+from mt_trainer.data.loader import PairList, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.evaluation.metrics import build_metrics
-from mt_trainer.machine import seed_everything, set_up_machine
-from mt_trainer.objectives import TranslationLoss, build_objective
-from mt_trainer.optim import build_optimizer, build_schedule
-from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.display import duration, rows_per_step, summary
+from mt_trainer.machine import set_up_machine
+from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
+from mt_trainer.training.display import duration, summary
+from mt_trainer.training.milestones import refuse_divergence
 from mt_trainer.training.progress import Progress
-from mt_trainer.training.run_folder import RunFolder, build_model
+from mt_trainer.training.run_folder import RunFolder
+from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
 
 TIMED_STEPS = 5
@@ -34,42 +33,39 @@ def dry_run(config: TrainConfig, run_folder: Path) -> str:
     Raises:
         MtError: whatever would stop the run.
     """
+    with stop_on_signals():  # so that a signal, too, leaves nothing behind
+        return _try_out(config, run_folder)
+
+
+def _try_out(config: TrainConfig, run_folder: Path) -> str:
     machine = set_up_machine(config.runtime)
     build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
     run = RunFolder.open(run_folder, config)
     with tempfile.TemporaryDirectory(prefix="mt_trainer-dry-run-") as temporary:
         runtime = config.runtime.model_copy(update={"cache_folder": temporary})
         data = prepare_data(config.model_copy(update={"runtime": runtime}), announce=lambda line: None)
-        tokenizers = data.tokenizers
-        seed_everything(config.runtime.seed)
-        model = build_model(config, tokenizers).to(machine.device)
-        vocabulary = {"vocab_size": tokenizers.tgt.vocab_size, "pad_id": tokenizers.tgt.pad_id}
-        loss = TranslationLoss(**vocabulary, objective=build_objective(config.objective, **vocabulary))
-        teacher_forcing = TeacherForcing(model, loss, machine.dtype).to(machine.device).train()
-        optimizer = build_optimizer(config.optim, model)
-        schedule = build_schedule(
-            config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps
-        )
+        parts = assemble(config, data, machine)
         seconds, tokens = [], []
-        for step, batches in enumerate([_fullest_step(config, data), *_first_steps(config, data)], start=1):
+        for step, batches in enumerate([_fullest_step(config, data), *_first_steps(parts)], start=1):
             started = time.perf_counter()
             result = train_step(
-                teacher_forcing,
-                optimizer,
+                parts.teacher_forcing,
+                parts.learner.optimizer,
                 batches,
                 step=step,
-                lr=schedule(step),
+                lr=parts.schedule(step),
                 clip_norm=config.optim.clip_norm,
                 seed=config.runtime.seed,
                 device=machine.device,
             )
-            assert bool(result.is_finite), "the first steps of a fresh model are finite"
+            refuse_divergence({"num_skipped": float(~result.is_finite)}, step)
             seconds.append(time.perf_counter() - started)
             tokens.append(batches.num_tokens)
         rate = sum(tokens[1:]) / sum(seconds[1:])
-        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        weights = sum(p.numel() * p.element_size() for p in parts.teacher_forcing.model.parameters())
         copies = 3 + (config.training.ema_decay > 0)  # weights, two moments, and the average beside the raw weights
-        kept = max(config.training.keep_checkpoints, config.training.average_checkpoints) + 2
+        # beside those kept: the best, one that is being written, and the average
+        kept = max(config.training.keep_checkpoints, config.training.average_checkpoints) + 3
         corpus_bytes = sum(file.stat().st_size for file in Path(temporary).rglob("*") if file.is_file())
         lines = {
             "largest": f"a step of {tokens[0]:,} target tokens took {seconds[0]:.2f} s" + _memory(machine.device),
@@ -78,27 +74,13 @@ def dry_run(config: TrainConfig, run_folder: Path) -> str:
             "disk": f"{weights * copies * kept / 1e6:,.0f} MB for {kept} checkpoints at most, "
             f"{corpus_bytes / 1e6:,.0f} MB for the encoded corpus; {_free(run_folder) / 1e6:,.0f} MB are free",
         }
-        text = summary(run, data, model, loss, machine, Progress())
+        text = summary(run, data, parts, machine, Progress())
     return "\n".join([text, *(f"{name:<10} {line}" for name, line in lines.items()), "dry run: nothing was written"])
 
 
-def _loader(config: TrainConfig, data: PreparedData, corpus: Corpus | PairList) -> Loader:
-    special = data.tokenizers.tgt
-    return Loader(
-        corpus,
-        row_length=config.data.max_length,
-        rows_per_step=rows_per_step(config),
-        accumulation=config.training.accumulation,
-        seed=config.runtime.seed,
-        pad_id=special.pad_id,
-        bos_id=special.bos_id,
-        eos_id=special.eos_id,
-    )
-
-
-def _first_steps(config: TrainConfig, data: PreparedData) -> list[StepBatches]:
+def _first_steps(parts: Parts) -> list[StepBatches]:
     """The first steps of the run, as it would take them."""
-    steps = _loader(config, data, data.train).steps(Position())
+    steps = parts.loader.steps(Position())
     return [next(steps) for _ in range(TIMED_STEPS)]
 
 
@@ -106,13 +88,13 @@ def _fullest_step(config: TrainConfig, data: PreparedData) -> StepBatches:
     """A step whose every position is taken: memory and time cannot be larger."""
     longest = [data.tokenizers.tgt.unk_id] * (config.data.max_length - 1)
     pairs = PairList([(longest, longest)] * rows_per_step(config))
-    return next(_loader(config, data, pairs).steps(Position()))
+    return next(build_loader(config, data.tokenizers, pairs).steps(Position()))
 
 
 def _expected_time(config: TrainConfig, data: PreparedData, rate: float, tokens_per_step: float) -> str:
     """The shortest of the limits, as time; validations not counted."""
     limits = config.training
-    epoch_tokens = float(np.sum(data.train.tgt_lengths, dtype=np.int64) + data.train.num_pairs)
+    epoch_tokens = data.train.num_target_tokens
     seconds = {
         "max_steps": (limits.max_steps or np.inf) * tokens_per_step / rate,
         "max_epochs": (limits.max_epochs or np.inf) * epoch_tokens / rate,

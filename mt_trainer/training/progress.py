@@ -50,11 +50,16 @@ class Progress:
         """Whether the last validation was the best."""
         return self.best_step == self.step
 
-    def fraction_done(self, limits: TrainingConfig) -> float:
-        """How much of the nearest limit is used up: 1 when the run is over."""
+    def fraction_done(self, limits: TrainingConfig, *, epoch_tokens: int) -> float:
+        """How much of the nearest limit is used up: 1 when the run is over.
+
+        Args:
+            limits: the section `training`.
+            epoch_tokens: target tokens of one epoch; so that an epoch's progress counts before its end.
+        """
         shares = [
             self.step / limits.max_steps if limits.max_steps else 0.0,
-            self.position.epoch / limits.max_epochs if limits.max_epochs else 0.0,
+            self.num_tokens / (limits.max_epochs * epoch_tokens) if limits.max_epochs else 0.0,
             self.num_tokens / limits.max_tokens if limits.max_tokens else 0.0,
             self.seconds / limits.max_seconds if limits.max_seconds else 0.0,
         ]
@@ -62,8 +67,13 @@ class Progress:
 
     def is_over(self, limits: TrainingConfig) -> bool:
         """Whether a limit is reached, or patience has run out."""
-        out_of_patience = limits.patience is not None and self.validations_since_best >= limits.patience
-        return self.fraction_done(limits) >= 1.0 or out_of_patience
+        return (
+            (limits.max_steps is not None and self.step >= limits.max_steps)
+            or (limits.max_epochs is not None and self.position.epoch >= limits.max_epochs)
+            or (limits.max_tokens is not None and self.num_tokens >= limits.max_tokens)
+            or (limits.max_seconds is not None and self.seconds >= limits.max_seconds)
+            or (limits.patience is not None and self.validations_since_best >= limits.patience)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For `state.json`."""

@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
 from torch import Tensor
 
+from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.training.step import StepResult
 
 
@@ -66,7 +68,7 @@ class Records:
         from torch.utils.tensorboard import SummaryWriter
 
         self._metrics = _open_at(folder / "metrics.jsonl", metrics_bytes)
-        self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8")
+        self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8", buffering=1)
         self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
@@ -78,8 +80,10 @@ class Records:
                 self._tensorboard.add_scalar(f"{part}/{name}", value, step)
 
     def metrics_bytes(self) -> int:
-        """Length of metrics.jsonl now, for a checkpoint."""
+        """Length of metrics.jsonl now, for a checkpoint; so much of it is on the disk then."""
         self._metrics.flush()
+        os.fsync(self._metrics.fileno())
+        self._tensorboard.flush()
         return self._metrics.tell()
 
     def close(self) -> None:
@@ -90,8 +94,18 @@ class Records:
 
 
 def _open_at(path: Path, length: int) -> TextIO:
-    """The file, cut to a length if it is longer, and open for appending."""
-    file = path.open("a+", encoding="utf-8")
-    file.truncate(min(length, path.stat().st_size))
+    """The file, cut to a length and open for appending, each line at once.
+
+    Raises:
+        CheckpointError: MT102, when the file is shorter.
+    """
+    file = path.open("a+", encoding="utf-8", buffering=1)
+    size = path.stat().st_size
+    if size < length:
+        file.close()
+        message = f"the log has {size:,} bytes, but the checkpoint was saved when it had {length:,}"
+        help_ = "restore it from a copy; or remove the folder `checkpoints` to train from the start"
+        raise CheckpointError(Problem("MT102", message, where=str(path), help=help_))
+    file.truncate(length)
     file.seek(0, 2)
     return file

@@ -20,13 +20,29 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
+        self._is_deferred = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
+        """The signal handler: outside of `deferred` the process unwinds and ends, and what was begun is cleared away.
+
+        Raises:
+            SystemExit: with the status of the signal, outside of `deferred`.
+        """
         code = HANDLED[signal.Signals(number)]
         if self.exit_code is not None:
             os._exit(code)
         self.exit_code = code
+        if not self._is_deferred:
+            raise SystemExit(int(code))
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside the block a signal only sets `exit_code`; the block looks at it where it can stop."""
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
 
 
 @contextmanager
@@ -38,4 +54,4 @@ def stop_on_signals() -> Iterator[StopRequest]:
         yield request
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -208,6 +208,48 @@ def test_other_text_is_refused(uninterrupted: Path, tmp_path: Path, texts: Path)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_other_text_is_refused_though_the_tokenizer_is_the_same(
+    uninterrupted: Path, tmp_path: Path, texts: Path
+) -> None:
+    folder, train_file = tmp_path / "run", texts / "train.en"
+    given = f"tokenizer={{model_file: {uninterrupted / 'tokenizer.model'}}}"
+    run(folder, given, "training.max_steps=2")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    original = train_file.read_bytes()
+    try:
+        train_file.write_bytes(original.replace(b"a", b"o", 20))
+        with pytest.raises(CheckpointError, match="MT100"):
+            run(folder, given, "training.max_steps=2")
+    finally:
+        train_file.write_bytes(original)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("average", [0, 2])
+def test_a_lower_limit_after_a_signal_still_validates(
+    tmp_path: Path, signal_at: Callable[[int], None], average: int
+) -> None:
+    """The best checkpoint must not be one that was never judged; one checkpoint alone is not averaged."""
+    setting = f"training.average_checkpoints={average}"
+    signal_at(5)
+    assert run(tmp_path / "run", setting).exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    outcome = run(tmp_path / "run", setting, "training.max_steps=3")
+    assert (outcome.exit_code, outcome.checkpoint) == (ExitCode.DONE, "step_00000005")
+    assert json.loads((tmp_path / "run/checkpoints/step_00000005/state.json").read_text())["dev"]["bleu"] >= 0
+
+
+def test_a_signal_in_the_last_step_stops_before_the_test_sets(
+    tmp_path: Path, uninterrupted: Path, signal_at: Callable[[int], None]
+) -> None:
+    signal_at(12)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    assert not (tmp_path / "stopped/evaluation").exists()
+    signal_at(-1)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
 def test_divergence_ends_the_run_and_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, take_step = tmp_path / "run", module.train_step
 

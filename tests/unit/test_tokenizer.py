@@ -66,10 +66,11 @@ def test_encoding_adds_no_special_ids_and_decoding_inverts_it(tokenizer: Tokeniz
 def test_decoding_drops_special_ids_and_never_gives_two_lines(tokenizer: Tokenizer) -> None:
     [ids] = tokenizer.encode(["the cow"])
     assert tokenizer.decode([[2, *ids, 3, 0, 0]]) == ["the cow"]
-    line_feed = next(
-        i for i in range(tokenizer.vocab_size) if tokenizer.is_byte(i) and tokenizer.decode([[i]]) == [" "]
-    )
-    assert "\n" not in tokenizer.decode([[*ids, line_feed, *ids]])[0]
+    # Line feed, carriage return and space are bytes 10, 13 and 32; the 256 bytes follow the four special pieces.
+    spaces = [i for i in range(tokenizer.vocab_size) if tokenizer.is_byte(i) and tokenizer.decode([[i]]) == [" "]]
+    assert spaces == [4 + 10, 4 + 13, 4 + 32]
+    for index in spaces:
+        assert tokenizer.decode([[*ids, index, *ids]]) == ["the cow  the cow"]
 
 
 def test_unknown_characters_are_bytes_or_unknown() -> None:
@@ -159,3 +160,22 @@ def test_pairs_are_stored_as_one_file_or_two(tokenizer: Tokenizer, tmp_path: Pat
     assert loaded.content_hash == two.content_hash
     swapped = TokenizerPair(src=other, tgt=tokenizer, is_joint=False)
     assert swapped.content_hash != two.content_hash
+
+
+def test_a_pair_with_different_special_ids_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES),
+        model_prefix=str(tmp_path / "other"),
+        vocab_size=60,
+        pad_id=3,
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        minloglevel=2,
+    )
+    other = Tokenizer.load(tmp_path / "other.model")
+    with pytest.raises(MtError) as caught:
+        TokenizerPair(src=tokenizer, tgt=other, is_joint=False)
+    [problem] = caught.value.problems
+    assert (problem.code, problem.help) == ("MT081", "train both with `mt-tokenizer train`")
+    assert "source pad 0, unk 1, bos 2, eos 3, target pad 3, unk 0, bos 1, eos 2" in problem.message

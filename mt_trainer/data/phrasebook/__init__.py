@@ -2,7 +2,7 @@
 
 Nothing is stored and nothing is random: the same sentences come out on every machine, in the same well mixed order.
 The first thousand distinct pairs are the test set, the next thousand the dev set, and what follows is for training.
-English determines German and German determines English, so a translation is right or wrong, with nothing in between.
+The grammar gives each English sentence exactly one German one, and no two the same.
 
 Read ``german.py`` for the tables, ``clauses.py`` for the word order, ``sentences.py`` and its
 neighbours for what is said.

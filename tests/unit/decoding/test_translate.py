@@ -102,3 +102,14 @@ def test_the_model_is_left_in_the_mode_it_was_in() -> None:
 def test_nothing_to_translate() -> None:
     assert translator().translate([]) == []
     assert [t.text for [t] in translator().translate(["", ""])] == ["", ""]
+
+
+def test_batches_are_bounded_in_tokens_and_in_beams(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With the end mark 3 + 1 and 1 + 1 source tokens; two beams each.
+    machine = translator(beam_size=2, batch_tokens=20)
+    lengths = [3, 1, 3, 0, 3, 1, 1, 1, 1]
+    assert list(machine._batches(lengths)) == [[0, 2], [4, 1], [5, 6, 7, 8]]
+    monkeypatch.setattr("mt_trainer.decoding.translate.MAX_ROWS", 6)
+    assert list(machine._batches(lengths)) == [[0, 2], [4, 1], [5, 6, 7], [8]]
+    monkeypatch.setattr("mt_trainer.decoding.translate.MAX_ROWS", 1)
+    assert list(machine._batches([1, 1])) == [[0], [1]]

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mt_trainer.model.attention import CrossAttention, KeyValueCache, SelfAttention, attend, segment_mask
 
@@ -55,6 +56,24 @@ def test_a_query_without_permitted_keys_gives_zero_and_finite_gradients(dtype: t
         assert tensor.grad is not None
         assert torch.isfinite(tensor.grad).all()
         assert tensor.grad[1].abs().max().item() == 0
+
+
+@pytest.mark.parametrize("keys", [1, 3])
+def test_no_kernel_meets_a_query_without_permitted_keys(monkeypatch: pytest.MonkeyPatch, keys: int) -> None:
+    """Such a query is let see all keys, the mask of every other query is as it was."""
+    met: list[Tensor] = []
+    built_in = F.scaled_dot_product_attention
+
+    def recording(*inputs: Tensor, attn_mask: Tensor, dropout_p: float) -> Tensor:
+        met.append(attn_mask)
+        return built_in(*inputs, attn_mask=attn_mask, dropout_p=dropout_p)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", recording)
+    mask = torch.tensor([[True] * keys, [False] * keys, [True] + [False] * (keys - 1)])[None, None]
+    query, key = torch.randn(1, 2, 3, 4), torch.randn(1, 2, keys, 4)
+    attend(query, key, key, mask, dropout=0.0)
+    assert met[0][0, 0].tolist() == [[True] * keys, [True] * keys, [True] + [False] * (keys - 1)]
+    assert mask[0, 0, 1].tolist() == [False] * keys
 
 
 def test_bfloat16_is_close_to_float32_forward_and_backward() -> None:

@@ -72,3 +72,12 @@ def test_rotary_products_depend_on_the_distance_only() -> None:
     torch.testing.assert_close(products(7, 4), products(50, 47))
     torch.testing.assert_close(products(4, 4), (query * key).sum(-1).flatten())
     assert not torch.allclose(products(7, 4), products(4, 7))
+
+
+def test_rotary_rotates_in_float32_and_rounds_once() -> None:
+    torch.manual_seed(1)
+    rotary, positions = RotaryPositions(64, 8), torch.arange(64)[None]
+    x = torch.randn(1, 2, 64, 8).bfloat16()
+    turned = rotary(x, positions)
+    assert turned.dtype == torch.bfloat16
+    assert torch.equal(turned, rotary(x.float(), positions).bfloat16())

@@ -90,6 +90,24 @@ def test_initialisation() -> None:
             assert (parameter == 1).all(), name
 
 
+def test_stacked_maps_are_initialised_each_by_its_own_size() -> None:
+    # Xavier: sqrt(6 / (inputs + outputs)) of one map. The gate and the value of SwiGLU are two maps from 64 to 96.
+    torch.manual_seed(1)
+    model = build(d_model=64, ffn_dim=96, num_heads=4, activation="swiglu")
+    layer = model.decoder[0]
+    stacks = [
+        (layer.self_attention.query_key_value.weight, 3, 64),
+        (layer.cross_attention.key_value.weight, 2, 64),
+        (layer.feed_forward.inner.weight, 2, 96),
+        (build(d_model=64, ffn_dim=192, num_heads=4).decoder[0].feed_forward.inner.weight, 1, 192),
+    ]
+    for weight, num_maps, outputs in stacks:
+        assert weight.shape == (num_maps * outputs, 64)
+        bound = math.sqrt(6 / (64 + outputs))
+        for part in weight.chunk(num_maps):
+            assert 0.95 * bound < part.abs().max().item() <= bound
+
+
 def tokens(*rows: list[int]) -> torch.Tensor:
     return torch.tensor(rows)
 

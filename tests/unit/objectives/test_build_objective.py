@@ -1,11 +1,12 @@
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from mt_trainer.config.objective import CrossEntropyConfig, LabelSmoothingConfig, ObjectiveConfig, TaiLrConfig
-from mt_trainer.objectives import build_objective, logit_statistics
+from mt_trainer.objectives import Statistic, build_objective, logit_statistics
 
 
 def smoothing(epsilon: float, convention: Any = "torch") -> LabelSmoothingConfig:
@@ -83,6 +84,9 @@ def test_the_objective_of_a_config_gives_the_official_value_and_gradient(golden:
     [
         (CrossEntropyConfig(name="cross_entropy"), "cross-entropy: nll"),
         (smoothing(0.1), "label smoothing: (1 - 0.1) nll + 0.1 mean_v(-log p_v)  [torch convention]"),
+        (smoothing(0.0), "cross-entropy: nll"),
+        (smoothing(0.0, "no_pad"), "cross-entropy: nll"),
+        (weighted(0.0, 0.1, 0.3), "TaiLr: w nll,  w = clamp(p_y / (0.1 + (1 - 0.1) p_y), 0.3, 1) held constant"),
         (
             smoothing(0.1, "fairseq"),
             "label smoothing: (1 - 0.11) nll + 0.11 mean_v(-log p_v)  [fairseq convention, epsilon 0.1]",
@@ -100,6 +104,16 @@ def test_the_objective_of_a_config_gives_the_official_value_and_gradient(golden:
 )
 def test_the_formula_carries_its_numbers(config: ObjectiveConfig, formula: str) -> None:
     assert build_objective(config, vocab_size=11, pad_id=0).formula == formula
+
+
+@pytest.mark.parametrize("make", [smoothing, lambda epsilon: weighted(epsilon, 0.1, 0.3)])
+def test_the_prior_is_asked_for_only_if_something_is_smoothed(make: Callable[[float], ObjectiveConfig]) -> None:
+    smoothed = build_objective(make(0.1), vocab_size=11, pad_id=0)
+    assert smoothed.needs == {Statistic.PRIOR_LOGIT}
+    assert smoothed.prior is not None
+    plain = build_objective(make(0.0), vocab_size=11, pad_id=0)
+    assert plain.needs == frozenset()
+    assert plain.prior is None
 
 
 def test_only_weighting_objectives_have_weights() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mt_trainer.objectives import LogitStatistics, Statistic, logit_statistics
+from mt_trainer.objectives.logit_statistics import DIFFERENTIABLE
 
 GOLDEN_NAMES = {
     Statistic.LOGSUMEXP: "lse",
@@ -69,3 +70,20 @@ def test_half_precision_logits_give_float32_statistics(dtype: torch.dtype) -> No
     statistics: LogitStatistics = logit_statistics(logits, torch.tensor([1]), prior=None, needs=set())
     assert statistics.logsumexp.dtype == torch.float32
     assert statistics.nll.item() == pytest.approx(math.log1p(math.exp(-1)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_around_it_changes_nothing(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = (3 * torch.randn(40, 300, generator=generator)).to(dtype)
+    labels, prior = torch.randint(300, (40,), generator=generator), torch.full((300,), 1 / 300, dtype=torch.float64)
+    results = []
+    for has_autocast in (False, True):
+        z = logits.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_autocast):
+            values = logit_statistics(z, labels, prior=prior, needs=set(Statistic)).values
+            total = sum(values[name].sin().sum() for name in DIFFERENTIABLE)
+        results.append((values, torch.autograd.grad(total, z)[0]))
+    for name in Statistic:
+        assert torch.equal(results[0][0][name], results[1][0][name]), name
+    assert torch.equal(results[0][1], results[1][1])

@@ -130,6 +130,13 @@ def test_the_target_distribution_of_each_convention(
     torch.testing.assert_close(distribution, torch.tensor(expected, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("pad_id", [-100, -1, 5])
+def test_a_prior_without_padding_needs_padding_in_the_vocabulary(pad_id: int) -> None:
+    with pytest.raises(ValueError, match="needs a pad_id from 0 to 4"):
+        smoothing_prior("no_pad", vocab_size=5, pad_id=pad_id)
+    assert smoothing_prior("torch", vocab_size=5, pad_id=pad_id).tolist() == [0.2] * 5
+
+
 @pytest.mark.parametrize(
     "function",
     [

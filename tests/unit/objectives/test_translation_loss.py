@@ -134,6 +134,35 @@ def test_the_prior_moves_with_the_module_and_stays_out_of_its_state() -> None:
     assert TranslationLoss(13).to("meta").prior.is_meta  # type: ignore[union-attr]
 
 
+def test_the_prior_keeps_the_precision_it_was_built_in() -> None:
+    prior = TranslationLoss(13).prior
+    assert prior is not None
+    assert prior.dtype == torch.float64
+    assert prior[0].item() == 1 / 13
+    assert TranslationLoss(13, smoothing=0.0).prior is None
+
+
+@pytest.mark.parametrize("pad_id", [-100, 13, 12])
+def test_padding_may_have_any_id(pad_id: int) -> None:
+    """torch's own loss, with `ignore_index`, is the reference."""
+    hidden, weight, labels = make_inputs()
+    labels = labels.where(labels != 12, 0)
+    labels[[3, 8, 19]] = pad_id
+    logits = hidden @ weight.t()
+    expected = F.cross_entropy(logits, labels, ignore_index=pad_id, label_smoothing=0.1, reduction="sum")
+    loss = TranslationLoss(13, pad_id=pad_id, smoothing=0.1)
+    sums = loss.sums(hidden, weight, labels, with_diagnostics=True)
+    means = loss(logits.view(1, 20, 13), F.pad(labels, (1, 0), value=2).view(1, 21))
+
+    assert sums.num_tokens.item() == means["num_tokens"].item() == 17
+    assert sums.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert means["loss"].item() == pytest.approx(expected.item() / 17, rel=1e-5)
+    assert sums.num_correct.item() == (logits.argmax(-1) == labels).sum().item()
+    torch.testing.assert_close(
+        torch.autograd.grad(sums.loss, (hidden, weight)), torch.autograd.grad(expected, (hidden, weight))
+    )
+
+
 def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="0 <= smoothing < 1"):
         TranslationLoss(13, smoothing=1.5)

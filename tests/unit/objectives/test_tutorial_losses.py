@@ -39,3 +39,9 @@ def test_padding_alone_gives_zero_with_a_graph(loss_class: Any) -> None:
 def test_smoothing_out_of_range_is_refused(loss_class: Any) -> None:
     with pytest.raises(ValueError, match="0 <= smoothing < 1"):
         loss_class(11, smoothing=1.0)
+
+
+def test_padding_may_lie_outside_the_vocabulary(golden: Any) -> None:
+    logits, labels = golden.logits.float(), golden.labels.masked_fill(~golden.mask, -100)
+    loss = LabelSmoothingCrossEntropy(11, smoothing=0.1, pad_id=-100)(logits, labels)
+    torch.testing.assert_close(loss, nn.functional.cross_entropy(logits, labels, label_smoothing=0.1))

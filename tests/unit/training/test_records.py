@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mt_trainer.errors import CheckpointError
 from mt_trainer.objectives.translation_loss import LossSums
 from mt_trainer.training.records import Records, Window, per_token
 from mt_trainer.training.step import StepResult
@@ -125,9 +126,10 @@ def test_without_a_checkpoint_the_metrics_start_anew(folder: Path) -> None:
     assert len(lines(folder / "metrics.jsonl")) == 1
 
 
-def test_a_file_that_lost_its_end_is_not_filled_with_zero_bytes(folder: Path) -> None:
+def test_a_file_that_lost_its_end_is_refused(folder: Path) -> None:
+    """Lines that the checkpoint knows of are gone: going on would hide it."""
     (folder / "metrics.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
-    records = Records(folder, metrics_bytes=100, step=5)
-    records.write(6, "train", {}, {})
-    records.close()
-    assert [line["step"] for line in lines(folder / "metrics.jsonl")] == [1, 6]
+    with pytest.raises(CheckpointError, match="MT102") as caught:
+        Records(folder, metrics_bytes=100, step=5)
+    assert "has 12 bytes" in str(caught.value)
+    assert (folder / "metrics.jsonl").read_text(encoding="utf-8") == '{"step": 1}\n'

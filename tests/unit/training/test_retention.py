@@ -83,3 +83,13 @@ def test_checkpoints_that_a_signal_left_are_not_averaged(save: Save, tmp_path: P
     save(15)
     save(20, bleu=2.0)
     assert average_newest(tmp_path / "checkpoints", 2)[1] == ["step_00000010", "step_00000020"]
+
+
+def test_an_average_takes_no_place_of_a_checkpoint_of_training(save: Save, tmp_path: Path) -> None:
+    """A finished run that is extended then keeps, and averages, what an uninterrupted one does."""
+    for step in (1, 2):
+        save(step, bleu=float(step))
+    save(2, bleu=1.5, name="average")
+    save(3, bleu=3.0)
+    prune(tmp_path / "checkpoints", keep=2, select_by="bleu")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step_00000002", "step_00000003"]

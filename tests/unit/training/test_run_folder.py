@@ -10,15 +10,10 @@ import torch
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
-from mt_trainer.training.checkpoint import Checkpoint, save_checkpoint
-from mt_trainer.training.run_folder import (
-    RunFolder,
-    best_checkpoint,
-    build_model,
-    load_run,
-    max_positions_of,
-    recorded_overlap,
-)
+from mt_trainer.training.assembly import build_model, max_positions_of
+from mt_trainer.training.checkpoint import Checkpoint, best_checkpoint, save_checkpoint
+from mt_trainer.training.loading import load_run
+from mt_trainer.training.run_folder import RunFolder, recorded_overlap
 
 Save = Callable[..., Checkpoint]
 Config = Callable[..., TrainConfig]
@@ -210,3 +205,30 @@ def test_overlap_is_found_by_the_content_of_the_set(tmp_path: Path, config: Conf
     RunFolder.open(folder, config()).create(pair, environment={}, data={"sets": {"news": entry}})
     assert recorded_overlap(folder, "abc") == (4, 3)
     assert recorded_overlap(folder, "another") is None
+
+
+def test_with_every_checkpoint_damaged_training_does_not_start_over(tmp_path: Path, config: Config, save: Save) -> None:
+    run = RunFolder(tmp_path, config())
+    for step in (5, 10):
+        (save(step).path / "model.safetensors").write_bytes(b"x")
+    code, text, exit_code = problem_of(lambda: run.newest_checkpoint(lambda line: None))
+    assert (code, exit_code) == ("MT102", ExitCode.CORRUPT)
+    assert "step_00000005" in text
+    assert "step_00000010" in text
+
+
+def test_a_start_that_was_killed_before_the_config_can_be_repeated(
+    tmp_path: Path, config: Config, pair: TokenizerPair
+) -> None:
+    folder = tmp_path / "runs/mine"
+    RunFolder.open(folder, config()).create(pair, environment={"threads": 1}, data={})
+    (folder / "config.yaml").unlink()
+    (folder / "environment.json").write_bytes(b"")
+    (folder / "config.yaml.0a1b2c3d.unfinished").write_bytes(b"data:")
+    RunFolder.open(folder, config()).create(pair, environment={"threads": 2}, data={})
+    assert load_config(folder / "config.yaml") == config()
+    assert json.loads((folder / "environment.json").read_text()) == [{"threads": 2}]
+
+
+def test_the_newest_is_the_best_while_none_is_validated(save: Save) -> None:
+    assert best_checkpoint([save(5), save(7)], "bleu").step == 7

@@ -21,11 +21,27 @@ from mt_trainer.training.signals import stop_on_signals
 )
 def test_a_signal_sets_the_exit_code_and_the_handlers_come_back(number: signal.Signals, code: ExitCode) -> None:
     before = signal.getsignal(number)
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, stop.deferred():
         assert stop.exit_code is None
         os.kill(os.getpid(), number)
         assert stop.exit_code == code
     assert signal.getsignal(number) == before
+
+
+def test_outside_of_the_loop_a_signal_unwinds_at_once() -> None:
+    """Nothing is to be saved there, but temporary files are to be cleared away."""
+    cleared = []
+
+    def prepare() -> None:
+        with stop_on_signals():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                cleared.append(True)
+
+    with pytest.raises(SystemExit) as caught:
+        prepare()
+    assert (caught.value.code, cleared) == (143, [True])
 
 
 def test_the_handlers_come_back_after_an_error() -> None:
@@ -39,7 +55,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     code = (
         "import os, signal\n"
         "from mt_trainer.training.signals import stop_on_signals\n"
-        "with stop_on_signals() as stop:\n"
+        "with stop_on_signals() as stop, stop.deferred():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('first', int(stop.exit_code), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -1,0 +1,128 @@
+"""What happens every so many steps: the model is judged on dev, the result recorded and told, a checkpoint saved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from mt_trainer.data.prepare import PreparedData
+from mt_trainer.errors import CheckpointError, DivergedError, Problem
+from mt_trainer.evaluation.evaluate import as_lines
+from mt_trainer.evaluation.validation import Validation, Validator
+from mt_trainer.files import write_whole
+from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.checkpoint import load_parameters, save_checkpoint
+from mt_trainer.training.learner import Learner
+from mt_trainer.training.progress import Progress
+from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.retention import average_newest
+from mt_trainer.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """Validates and saves a run.
+
+    Attributes:
+        say: shows a line.
+        clock: seconds of training so far, over all resumptions.
+    """
+
+    run: RunFolder
+    data: PreparedData
+    learner: Learner
+    teacher_forcing: TeacherForcing
+    validator: Validator
+    records: Records
+    device: torch.device
+    say: Callable[[str], None]
+    clock: Callable[[], float]
+
+    def validate_and_save(self, progress: Progress, window: Window) -> Progress:
+        """Judge the weights of this step, and save a checkpoint with the scores.
+
+        Returns:
+            The progress with the validation counted and the clock moved on.
+
+        Raises:
+            DivergedError: MT120, when a step since the last log line was not finite.
+        """
+        refuse_divergence(window.read(), progress.step)
+        with self.learner.with_evaluated_weights():
+            validation = self.validator.validate(self.teacher_forcing, self.device)
+        dev = dev_metrics(validation)
+        progress = progress.after_validation(dev[self._select_by] if self._select_by == "bleu" else -dev["nll"])
+        self.records.write(progress.step, "dev", dev, {"seconds": self.clock()})
+        self._save_translations(validation, progress.step)
+        self.say(f"dev  step {progress.step:>7,}  {_scores(dev)}{'  (best)' if progress.is_best else ''}")
+        progress = progress.at(self.clock())
+        self.save(progress, window, dev)
+        return progress
+
+    def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
+        """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
+        self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
+
+    def add_average(self, number: int) -> None:
+        """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""
+        weights, names = average_newest(self.run.checkpoints, number)
+        if len(names) < 2:
+            self.say(f"no average: {len(names)} validated checkpoint{'s' if len(names) != 1 else ''}, 2 are needed")
+            return
+        load_parameters(self.learner.model, weights)
+        dev = dev_metrics(self.validator.validate(self.teacher_forcing, self.device))
+        state = {
+            "step": int(names[-1].rpartition("_")[2]),
+            "averaged": names,
+            "dev": dev,
+            "tokenizer": self.data.tokenizers.content_hash,
+        }
+        save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state)
+        asked = "" if len(names) == number else f" (of {number} asked for)"
+        self.say(f"dev  average of {len(names)} checkpoints{asked}  {_scores(dev)}")
+
+    @property
+    def _select_by(self) -> str:
+        return self.run.config.training.select_by
+
+    def _save_translations(self, validation: Validation, step: int) -> None:
+        path = self.run.translations / f"step_{step:08d}.txt"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, as_lines(validation.scores.hypotheses))
+        except OSError as error:
+            message = f"the translations of dev cannot be written: {error.strerror or error}"
+            help_ = "make room, or make the folder writable; the same command goes on from the last checkpoint"
+            raise CheckpointError(Problem("MT103", message, where=str(path), help=help_)) from error
+
+
+def dev_metrics(validation: Validation) -> dict[str, float]:
+    """What the log and the checkpoint say of a validation; BLEU and chrF with all their digits."""
+    sums = {name: float(value) for name, value in validation.sums._asdict().items() if value is not None}
+    return per_token(sums) | {score.name: score.value for score in validation.scores.scores}
+
+
+def refuse_divergence(sums: dict[str, float], step: int) -> None:
+    """Stop a run whose loss or gradient was not finite; the weights have not seen it.
+
+    Args:
+        sums: of a window.
+        step: the last step of the window.
+
+    Raises:
+        DivergedError: MT120.
+    """
+    if sums.get("num_skipped"):
+        message = f"{sums['num_skipped']:.0f} of the last steps up to step {step:,} had a loss or gradient not finite"
+        help_ = (
+            "a resumed run would come to the same step; start another run folder with a lower optim.schedule.peak_lr, "
+            "a longer warmup_steps, or runtime.precision=fp32"
+        )
+        raise DivergedError(Problem("MT120", message, help=help_))
+
+
+def _scores(dev: dict[str, float]) -> str:
+    return (
+        f"nll {dev['nll']:.4f}  ppl {dev['ppl']:.2f}  accuracy {dev['accuracy']:.3f}  "
+        f"BLEU {dev['bleu']:.2f}  chrF {dev['chrf']:.2f}"
+    )
