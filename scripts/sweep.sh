@@ -5,6 +5,7 @@
 #
 # PARAMETER names the column, OBJECTIVE is the objective in YAML with %s for the value, VALUES are the default values.
 # A cell is finished once OUT/cells/<cell>.tsv is there, and is not run again; an unfinished one is resumed by mt-train.
+# A cell whose training diverges (status 3 of mt-train) is left out; any other failure ends the sweep.
 set -eu
 
 parameter=$1
@@ -24,6 +25,7 @@ Trains CONFIG with every value of objective.$parameter and every seed, and print
   -- ARGUMENTS     handed to every mt-train, such as: -- --set training.max_steps=1000
 
 The same command continues an interrupted sweep. Scores are those of the best checkpoint; nll is in nats per token.
+A run that diverges is reported and left out of the table; the same command tries it again.
 END
 }
 
@@ -105,12 +107,13 @@ print("\t".join(entry if isinstance(entry, str) else f"{entry:.4f}" for entry in
 ' "$@"
 }
 
-# The names, then the cells in order, with a mean over the seeds after each value.
+# The names, then the finished cells in order, with a mean over the seeds after each value.
 table() {
-    head -n 1 "$cell"
+    head -n 1 "$first"
     for value in $values; do
         for seed in $seeds; do
-            tail -n 1 "$out/cells/${parameter}_${value}_seed_$seed.tsv"
+            cell=$out/cells/${parameter}_${value}_seed_$seed.tsv
+            [ ! -f "$cell" ] || tail -n 1 "$cell"
         done | awk -F '\t' -v OFS='\t' '
             { print; for (i = 3; i <= NF; i++) sum[i] += $i }
             END {
@@ -122,24 +125,41 @@ table() {
     done
 }
 
+first= # the first finished cell
+diverged=
 for value in $values; do
     for seed in $seeds; do
         name=${parameter}_${value}_seed_$seed
         cell=$out/cells/$name.tsv
         if [ -f "$cell" ]; then
             echo "$name: finished before" >&2
+            first=${first:-$cell}
             continue
         fi
         echo "$name: training" >&2
+        status=0
         mt-train --config "$config" "$@" --set "objective=$(objective_with "$value")" --set "runtime.seed=$seed" \
-            --set "runtime.run_folder=$out/$name" >&2
+            --set "runtime.run_folder=$out/$name" >&2 || status=$?
+        case $status in
+            0) ;;
+            3)
+                echo "$name: diverged" >&2
+                diverged="$diverged $name"
+                continue
+                ;;
+            *) exit "$status" ;;
+        esac
         echo "$name: evaluation" >&2
         mt-eval --run "$out/$name" --json >"$cell.json"
         as_table_rows "$parameter" "$value" "$seed" "$out/$name" <"$cell.json" >"$cell.part"
         rm "$cell.json"
         mv "$cell.part" "$cell"
+        first=${first:-$cell}
     done
 done
+
+[ -z "$diverged" ] || echo "diverged, and not in the table:$diverged" >&2
+[ -n "$first" ] || exit 3
 
 table >"$out/table.tsv.part"
 mv "$out/table.tsv.part" "$out/table.tsv"

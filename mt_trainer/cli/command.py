@@ -56,7 +56,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))
     # What is still a link leads in a circle: opening it says so.
-    is_direct = target.is_symlink() or (os.path.exists(path) and not os.path.isfile(path))
+    is_direct = os.path.islink(target) or (os.path.exists(path) and not os.path.isfile(path))
     written = path if is_direct else target.with_name(f".{target.name}.unfinished")
     try:
         with written.open("wb") as stream:

@@ -5,7 +5,9 @@ Results go to RUN/evaluation, where those of the run itself are never overwritte
 evaluation/                  the best checkpoint, the configured sets, the settings of the run's own config
 ├── step_00012000/           another checkpoint
 ├── other_settings/          settings other than the run's (--set, --device, another --config)
-└── files/                   --src and --ref; each of the three can hold those below it, other_settings/files/ say
+└── files/                   --src and --ref
+
+Where several apply the folders lie in each other, in this order: `evaluation/step_00012000/files`.
 """
 
 import json
@@ -33,7 +35,9 @@ def evaluate(
     overrides: Annotated[list[str], typer.Option("--set", help="Setting, such as decoding.beam_size=4.")] = [],  # noqa: B006
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step_00012000.")] = "best",
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default as in the run's config.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for results; by default RUN/evaluation or below it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for results; by default RUN/evaluation or below it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, with all digits.")] = False,
 ) -> None:
     """Translate test sets with a trained run and score the result; scores and translations are saved.

@@ -174,12 +174,16 @@ def _two_model_files_are_not(config: TrainConfig) -> Contradiction | None:
     return None
 
 
+MODEL_FILES = ("model_file", "src_model_file", "tgt_model_file")
+"""The keys of `tokenizer` that name a trained one."""
+
+
 def _only_for_training(name: str) -> Callable[[TrainConfig], Contradiction | None]:
     """Whether a setting says how a tokenizer is trained while a trained one is given; its default may stay."""
 
     def ask(config: TrainConfig) -> Contradiction | None:
         tokenizer, default = config.tokenizer, TokenizerConfig.model_fields[name].default
-        given = [each for each in ("model_file", "src_model_file", "tgt_model_file") if getattr(tokenizer, each) is not None]
+        given = [each for each in MODEL_FILES if getattr(tokenizer, each) is not None]
         value = getattr(tokenizer, name)
         if not given or value == default:
             return None
@@ -192,10 +196,9 @@ def _only_for_training(name: str) -> Callable[[TrainConfig], Contradiction | Non
     return ask
 
 
-for _name in ("algorithm", "vocab_size", "character_coverage", "byte_fallback", "max_training_lines"):
-    check(f"tokenizer.{_name}", "tokenizer.model_file", "tokenizer.src_model_file", "tokenizer.tgt_model_file")(
-        _only_for_training(_name)
-    )
+for _name in TokenizerConfig.model_fields:
+    if _name not in ("joint", *MODEL_FILES):
+        check(f"tokenizer.{_name}", *(f"tokenizer.{file}" for file in MODEL_FILES))(_only_for_training(_name))
 
 
 @check("decoding.n_best", "decoding.beam_size", "decoding.strategy")

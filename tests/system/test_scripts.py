@@ -26,7 +26,8 @@ runtime: {threads: 1, device: cpu}
 """
 
 
-# Stands in for both commands: "trains" at once, scores 100 * the swept value + the seed, and stops where it is told to.
+# Stands in for both commands: "trains" at once, scores 100 * the swept value + the seed, and stops or diverges where it
+# is told to.
 STAND_IN = """\
 import json, pathlib, re, sys
 
@@ -41,6 +42,8 @@ if command == "mt-train":
     value, seed = re.search("epsilon: ([0-9.]+)", arguments)[1], re.search("seed=([0-9]+)", arguments)[1]
     if pathlib.Path("stop_at").exists() and pathlib.Path("stop_at").read_text() == run.name:
         sys.exit(130)
+    if pathlib.Path("diverge").exists() and run.name in pathlib.Path("diverge").read_text().split():
+        sys.exit(3)
     step = run / "checkpoints" / "step_00000001"
     step.mkdir(parents=True)
     bleu = 100 * float(value) + int(seed)
@@ -148,6 +151,37 @@ def test_sweep_checks_every_value_first_and_keeps_to_its_settings(stand_ins: Pat
     assert other.returncode == 2
     assert "belongs to other settings" in other.stderr
     assert "model.dropout=0.5" in other.stderr
+
+
+def test_diverged_cells_are_left_out(stand_ins: Path, tmp_path: Path) -> None:
+    """The first value wholly, so that the table's head comes from another cell; of the second, one seed of three."""
+    (tmp_path / "diverge").write_text("epsilon_0_seed_1 epsilon_0_seed_2 epsilon_0_seed_3 epsilon_0.2_seed_2")
+    command = ("sweep_smoothing.sh", "x.yaml", "--values", "0 0.2", "--seeds", "1 2 3", "--out", "sweep")
+    done = run_script(*command, folder=tmp_path, bin_folder=stand_ins)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "epsilon  seed  dev nll  dev bleu  news bleu",
+        "    0.2     1   1.0000   21.0000    21.0000",
+        "    0.2     3   3.0000   23.0000    23.0000",
+        "    0.2  mean   2.0000   22.0000    22.0000",
+    ]
+    assert done.stderr.count("diverged\n") == 4
+    assert done.stderr.splitlines()[-1] == (
+        "diverged, and not in the table: epsilon_0_seed_1 epsilon_0_seed_2 epsilon_0_seed_3 epsilon_0.2_seed_2"
+    )
+
+    (tmp_path / "diverge").unlink()
+    again = run_script(*command, folder=tmp_path, bin_folder=stand_ins)
+    assert len(again.stdout.splitlines()) == 1 + 2 * 4
+    assert again.stderr.count("finished before") == 2
+
+
+def test_a_sweep_of_which_every_cell_diverges_has_no_table(stand_ins: Path, tmp_path: Path) -> None:
+    (tmp_path / "diverge").write_text("epsilon_0_seed_1 epsilon_0.2_seed_1")
+    command = ("sweep_smoothing.sh", "x.yaml", "--values", "0 0.2", "--out", "sweep")
+    done = run_script(*command, folder=tmp_path, bin_folder=stand_ins)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert not (tmp_path / "sweep/table.tsv").exists()
 
 
 @pytest.mark.slow

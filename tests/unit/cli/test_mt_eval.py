@@ -93,10 +93,75 @@ def test_files_and_settings(invoke: Invoke) -> None:
     assert Path("out/test.json").exists()
 
 
-def test_another_checkpoint_has_a_folder_of_its_own(invoke: Invoke) -> None:
-    assert invoke("--run", "runs/mine", "--checkpoint", "step_00000010")[0] == 0
-    assert Path("runs/mine/evaluation/step_00000010/dev.json").exists()
-    assert not Path("runs/mine/evaluation/dev.json").exists()
+FILES = ("--src", "test.en", "--ref", "test.de")
+
+
+@pytest.mark.parametrize(
+    ("options", "result"),
+    [
+        (("--checkpoint", "step_00000010"), "step_00000010/dev.json"),
+        (("--set", "decoding.beam_size=4"), "other_settings/dev.json"),
+        (("--set", "evaluation.lowercase=true"), "other_settings/dev.json"),
+        (("--set", "data.dev.src=other.en"), "other_settings/dev.json"),
+        (("--set", "data.test.flickr.src=other.en"), "other_settings/dev.json"),
+        (("--device", "cpu"), "other_settings/dev.json"),
+        (FILES, "files/test.json"),
+        ((*FILES, "--checkpoint", "step_00000010"), "step_00000010/files/test.json"),
+        (
+            (*FILES, "--checkpoint", "step_00000010", "--set", "decoding.beam_size=4"),
+            "step_00000010/other_settings/files/test.json",
+        ),
+    ],
+)
+def test_the_results_of_the_run_itself_stay(invoke: Invoke, options: tuple[str, ...], result: str) -> None:
+    Path("other.en").write_bytes(Path("test.en").read_bytes())
+    assert invoke("--run", "runs/mine")[0] == 0
+    evaluation = Path("runs/mine/evaluation")
+    own = {path: path.stat().st_mtime_ns for path in evaluation.iterdir()}
+    assert {path.name for path in own} == {"dev.json", "dev.hyp.txt", "flickr.json", "flickr.hyp.txt"}
+    code, out, _ = invoke("--run", "runs/mine", *options)
+    assert code == 0
+    assert out.endswith(f"saved in {(evaluation / result).parent}\n")
+    assert (evaluation / result).exists()
+    assert {path: path.stat().st_mtime_ns for path in evaluation.iterdir() if path.is_file()} == own
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--set", "decoding.beam_size=5"),
+        ("--set", "runtime.cache_folder=elsewhere"),
+        ("--only", "dev"),
+    ],
+)
+def test_what_changes_no_setting_of_the_run_belongs_to_it(invoke: Invoke, options: tuple[str, ...]) -> None:
+    assert invoke("--run", "runs/mine", *options)[0] == 0
+    assert Path("runs/mine/evaluation/dev.json").exists()
+
+
+def test_a_file_without_a_name_before_its_ending(invoke: Invoke) -> None:
+    Path(".en").write_bytes(Path("test.en").read_bytes())
+    assert invoke("--run", "runs/mine", "--src", ".en", "--ref", "test.de")[0] == 0
+    names = {path.name for path in Path("runs/mine/evaluation/files").iterdir()}
+    assert names == {"files.json", "files.hyp.txt"}
+
+
+def test_a_config_that_is_not_the_one_of_the_run(invoke: Invoke) -> None:
+    text = Path("mine.yaml").read_text()
+    Path("mine.yaml").write_text(text + "objective: {epsilon: 0.2}\nmodel: {dropout: 0.3}\ndecoding: {beam_size: 4}\n")
+    code, out, err = invoke("--config", "mine.yaml")
+    assert (code, out) == (2, "")
+    assert "error[MT100]: the run was trained with another config (2 settings differ)" in err
+    assert "   objective.epsilon: 0.1 in the folder, 0.2 now\n" in err
+    assert "   model.dropout: 0.1 in the folder, 0.3 now\n" in err
+    assert "beam_size" not in err
+    assert not Path("runs/mine/evaluation").exists()
+
+
+def test_a_config_may_differ_in_what_does_not_touch_the_weights(invoke: Invoke) -> None:
+    Path("mine.yaml").write_text(Path("mine.yaml").read_text() + "decoding: {beam_size: 4}\ntraining: {patience: 3}\n")
+    assert invoke("--config", "mine.yaml")[0] == 0
+    assert Path("runs/mine/evaluation/other_settings/dev.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +174,7 @@ def test_another_checkpoint_has_a_folder_of_its_own(invoke: Invoke) -> None:
         (("--run", "runs/mine", "--set", "model.d_model=8"), "error[MT005]: the run is already trained"),
         (("--run", "runs/mine", "--set", "data.train=x"), "error[MT005]: the run is already trained"),
         (("--run", "runs/other"), "error[MT104]"),
+        (("--config", "mine.yaml", "--set", "runtime.run_folder=runs/other"), "error[MT104]"),
         (("--run", "runs/mine", "--set", "decoding.beam=3"), "error[MT021]"),
         (("--run", "runs/mine", "--src", "absent", "--ref", "test.de"), "error[MT050]"),
     ],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mt_trainer.cli import tokenizer as tokenizer_command
 from mt_trainer.config import load_config
 from mt_trainer.data.prepare import prepare_data
+from mt_trainer.errors import DataError
 from mt_trainer.tokenizer import Tokenizer
 
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprst" for vowel in "aeiou"]
@@ -86,6 +88,27 @@ def test_faults(text_file: Path, tmp_path: Path, arguments: list[str], status: i
     assert f"error[{code}]" in done[2]
     assert "Traceback" not in done[2]
     assert not (tmp_path / "m.model").exists()
+
+
+@pytest.mark.parametrize("output", ["nowhere/m.model", "text/m.model", "folder"])
+def test_a_place_that_cannot_be_written_is_named_before_training(
+    text_file: Path, tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(tokenizer_command, "_train_on_files", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(DataError) as caught:
+        tokenizer_command.train(output=tmp_path / output, inputs=[text_file])
+    [problem] = caught.value.problems
+    assert (problem.code, problem.where) == ("MT103", str(tmp_path / output))
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "folder"}
+
+
+def test_a_model_that_cannot_be_trained_leaves_the_old_one(text_file: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.model"
+    model.write_bytes(b"old")
+    assert mt_tokenizer("train", text_file, "--vocab-size", 90000, "--output", model)[0] == 2
+    assert model.read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "m.model"}
 
 
 def test_a_foreign_file_is_refused(text_file: Path) -> None:

@@ -103,6 +103,60 @@ def test_a_folder_that_does_not_exist(invoke: Invoke, tmp_path: Path) -> None:
     assert "error[MT103]" in err
 
 
+def test_a_link_stays_and_its_target_is_written(invoke: Invoke, tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(Path("folder") / "out")
+    for text in (b"ab\n", b"cd\n"):  # the target is made, then replaced
+        assert invoke("--output", str(link), text=text)[0] == 0
+        assert link.is_symlink()
+        assert (folder / "out").read_bytes() == text[:-1][::-1] + b"\n"
+    assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+def test_a_pipe_is_written_to(invoke: Invoke, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert invoke("--output", str(pipe), text=b"ab\ncd\n")[0] == 0
+    assert os.read(reader, 100) == b"ba\ndc\n"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_device_is_written_to(invoke: Invoke) -> None:
+    assert invoke("--output", os.devnull, text=b"ab\n")[0] == 0
+    assert not Path(os.devnull).is_file()
+
+
+def test_what_can_be_no_output(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("", "file/out", "circle"):  # the folder itself, a file as a folder, a link to itself
+        code, _, err = invoke("--output", str(tmp_path / name), text=b"a\n")
+        assert (code, "error[MT103]" in err) == (2, True), name
+    assert (tmp_path / "circle").is_symlink()
+    assert (tmp_path / "file").read_text() == "kept"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbfab\r\n\r\nc\rd\r\nef\r", b"\xef\xbb\xbf", b"\xef\xbb\xbf\nab"])
+def test_stdin_and_files_are_read_alike(invoke: Invoke, tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "in").write_bytes(text)
+    from_file = invoke("--input", str(tmp_path / "in"))
+    assert invoke(text=text) == from_file
+    assert b"\xbf" not in from_file[1]
+
+
+def test_byte_order_mark_and_carriage_returns_are_no_text(invoke: Invoke) -> None:
+    text = b"\xef\xbb\xbfab\r\n\r\nc\rd\r\nef\r"
+    assert invoke(text=text)[1] == b"ba\n\nd\rc\n\rfe\n"
+    rest = io.BytesIO(text)
+    slow: Any = SimpleNamespace(read1=lambda _: rest.read(2))  # the mark, lines and their ends arrive in parts
+    assert [line for lines in stream_chunks(slow) for line in lines] == [b"ab", b"", b"c\rd", b"ef\r"]
+
+
 def test_sources_that_were_cut_are_named(invoke: Invoke) -> None:
     code, out, err = invoke(text=b"a\ncut\nb\ncut\n")
     assert (code, out) == (0, b"a\ntuc\nb\ntuc\n")

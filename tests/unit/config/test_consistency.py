@@ -1,11 +1,13 @@
 """Settings that contradict each other: each check with what it refuses, where it points, and what it lets through."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from mt_trainer.config import TrainConfig, consistency
 from mt_trainer.config.consistency import CHECKS, Check
+from mt_trainer.config.resolved import to_yaml
 from mt_trainer.config.settings import groups
 from mt_trainer.errors import ConfigError
 
@@ -15,6 +17,11 @@ Refusal = Callable[..., ConfigError]
 PHRASEBOOK = (
     "data: {src_lang: %s, tgt_lang: %s, "
     "train: {format: phrasebook, split: train}, dev: {format: text, src: a, tgt: b}}\n"
+)
+
+REQUIRED = (
+    "data:\n  src_lang: en\n  tgt_lang: de\n"
+    "  train: {format: text, src: c, tgt: d}\n  dev: {format: text, src: a, tgt: b}\n"
 )
 
 CONTRADICTIONS = [
@@ -34,11 +41,18 @@ CONTRADICTIONS = [
     ("tokenizer: {joint: false, model_file: a}\nmodel: {share_embeddings: none}\n", "6:39", "is for both languages"),
     ("tokenizer: {src_model_file: a, tgt_model_file: b}\n", "6:29", "`tokenizer.joint` is true"),
     ("tokenizer: {joint: false, src_model_file: a}\nmodel: {share_embeddings: none}\n", "6:43", "one side only"),
+    ("tokenizer: {model_file: a, algorithm: bpe}\n", "6:40", "`tokenizer.algorithm` bpe has no effect"),
+    ("tokenizer: {vocab_size: 9000, model_file: a}\n", "6:25", "`tokenizer.vocab_size` 9000 has no effect"),
+    ("tokenizer: {model_file: a, character_coverage: 0.99}\n", "6:49", "`tokenizer.model_file` is already trained"),
+    ("tokenizer: {model_file: a, byte_fallback: false}\n", "6:44", "`tokenizer.byte_fallback` false has no effect"),
+    ("tokenizer: {joint: false, src_model_file: a, tgt_model_file: b, max_training_lines: 5}\n"
+     "model: {share_embeddings: none}\n", "6:85", "`tokenizer.src_model_file` is already trained"),
     ("decoding: {n_best: 6}\n", "6:20", "`decoding.n_best` 6 is more than `decoding.beam_size` 5"),
     ("decoding: {beam_size: 2, n_best: 3}\n", "6:34", "more than"),
     ("decoding: {strategy: greedy, n_best: 2}\n", "6:38", "greedy search gives one"),
     (PHRASEBOOK % ("en", "fr"), "1:18", "the phrasebook is English and German, not `en` and `fr`"),
     (PHRASEBOOK % ("de", "de"), "1:32", "are both `de`"),
+    (REQUIRED + "  test: {dev: {format: text, src: a, tgt: b}}\n", "6:3", "a test set is called `dev`"),
 ]  # fmt: skip
 
 FINE = [
@@ -56,11 +70,14 @@ FINE = [
     "optim: {schedule: {name: constant}}\ntraining: {max_steps: null, max_epochs: 3}\n",
     "tokenizer: {joint: false}\nmodel: {share_embeddings: decoder}\n",
     "tokenizer: {model_file: a}\n",
+    "tokenizer: {model_file: a, algorithm: unigram, vocab_size: 8000, byte_fallback: true}\n",
+    "tokenizer: {algorithm: bpe, vocab_size: 9000, byte_fallback: false}\n",
     "tokenizer: {joint: false, src_model_file: a, tgt_model_file: b}\nmodel: {share_embeddings: none}\n",
     "decoding: {n_best: 5}\n",
     "decoding: {strategy: sampling, n_best: 9}\n",
     "decoding: {strategy: greedy, beam_size: 1}\n",
     PHRASEBOOK % ("de", "en"),
+    REQUIRED + "  test: {held_out: {format: text, src: a, tgt: b}, develop: {format: text, src: a, tgt: b}}\n",
 ]
 
 
@@ -116,3 +133,17 @@ def test_a_contradiction_of_defaults_points_at_the_file(refusal: Refusal, requir
     text = required + "  max_length: 16384\n"
     [problem] = refusal(text).problems
     assert problem.where == "ende.yaml:6:15"
+
+
+def test_a_resolved_config_with_a_given_tokenizer_loads_again(load: Load) -> None:
+    """It holds every default, those that now have no effect too."""
+    config = load("tokenizer: {model_file: a}\n")
+    assert load(to_yaml(config)) == config
+
+
+def test_a_setting_without_effect_of_a_recipe_is_found_too(refusal: Refusal) -> None:
+    text = "extends: base.yaml\ntokenizer: {vocab_size: 9000}\n"
+    Path("base.yaml").write_text(REQUIRED)
+    [problem] = refusal(text, "tokenizer.model_file=given.model").problems
+    assert (problem.code, problem.where) == ("MT026", "ende.yaml:2:25")
+    assert problem.help == "leave `tokenizer.vocab_size` out or at 8000, or leave the model file out"

@@ -36,6 +36,8 @@ def test_a_new_key_is_not_classified_by_chance() -> None:
         ("training.max_seconds=60", False),
         ("training.keep_checkpoints=9", False),
         ("training.patience=9", False),
+        ("training.average_checkpoints=5", True),
+        ("training.log_every_steps=10", True),
         ("runtime.cache_folder=elsewhere", False),
         ("data.test={x: {format: tsv, path: a.tsv}}", False),
         ("evaluation.num_samples=9", False),
