@@ -65,7 +65,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT100": ErrorKind("the run folder belongs to another config"),
     "MT101": ErrorKind("no usable checkpoint in the run folder", ExitCode.CORRUPT),
     "MT102": ErrorKind("a checkpoint is damaged", ExitCode.CORRUPT),
-    "MT103": ErrorKind("the run folder cannot be written"),
+    "MT103": ErrorKind("a file or folder cannot be written"),
     "MT104": ErrorKind("not a run folder"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),

@@ -32,7 +32,8 @@ def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, 
     rows = {
         "run": f"{run.path}" + (f", resumed after step {progress.step:,}" if progress.step else ""),
         "data": f"{config.data.src_lang}-{config.data.tgt_lang}: {data.counts.describe()}; {', '.join(sets)}",
-        "tokenizer": f"{data.tokenizers.src.algorithm}, {vocabularies}, {'joint' if data.tokenizers.is_joint else 'one a side'}",
+        "tokenizer": f"{data.tokenizers.src.algorithm}, {vocabularies}, "
+        + ("joint" if data.tokenizers.is_joint else "one a side"),
         "model": f"{sizes.num_encoder_layers}+{sizes.num_decoder_layers} layers, d_model {sizes.d_model}, "
         f"ffn_dim {sizes.ffn_dim}, {sizes.num_heads} heads, {'pre' if sizes.norm_first else 'post'}-norm; "
         f"{num_parameters:,} parameters",

@@ -212,7 +212,7 @@ def test_other_text_is_refused_though_the_tokenizer_is_the_same(
     uninterrupted: Path, tmp_path: Path, texts: Path
 ) -> None:
     folder, train_file = tmp_path / "run", texts / "train.en"
-    given = f"tokenizer={{model_file: {uninterrupted / 'tokenizer.model'}}}"
+    given = f"tokenizer={{model_file: {uninterrupted / 'tokenizer.model'}, vocab_size: 8000}}"
     run(folder, given, "training.max_steps=2")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     original = train_file.read_bytes()

@@ -20,6 +20,7 @@ data:
     phrasebook_test: {max_pairs: 10}
 tokenizer: {vocab_size: 300, byte_fallback: false}
 model: {num_encoder_layers: 1, num_decoder_layers: 1, d_model: 16, ffn_dim: 16, num_heads: 2}
+optim: {schedule: {warmup_steps: 2}}
 training: {batch_tokens: 256, max_steps: 4, max_seconds: null, validate_every_steps: 2}
 decoding: {strategy: greedy}
 runtime: {threads: 1, device: cpu}

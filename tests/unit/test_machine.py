@@ -93,4 +93,5 @@ def test_environment_is_json_and_names_what_matters() -> None:
     record = json.loads(json.dumps(environment(Machine(CPU, torch.float32, 3))))
     assert record["threads"] == 3
     assert record["versions"]["torch"] == torch.__version__.split("+")[0] or "+" in record["versions"]["torch"]
-    assert set(record) == {"python", "platform", "versions", "device", "cpu_capability", "threads", "command"}
+    known = {"python", "platform", "versions", "commit", "device", "cpu_capability", "threads", "command"}
+    assert set(record) == known

@@ -41,10 +41,10 @@ CONTRADICTIONS = [
     ("tokenizer: {joint: false, model_file: a}\nmodel: {share_embeddings: none}\n", "6:39", "is for both languages"),
     ("tokenizer: {src_model_file: a, tgt_model_file: b}\n", "6:29", "`tokenizer.joint` is true"),
     ("tokenizer: {joint: false, src_model_file: a}\nmodel: {share_embeddings: none}\n", "6:43", "one side only"),
-    ("tokenizer: {model_file: a, algorithm: bpe}\n", "6:40", "`tokenizer.algorithm` bpe has no effect"),
+    ("tokenizer: {model_file: a, algorithm: bpe}\n", "6:39", "`tokenizer.algorithm` bpe has no effect"),
     ("tokenizer: {vocab_size: 9000, model_file: a}\n", "6:25", "`tokenizer.vocab_size` 9000 has no effect"),
-    ("tokenizer: {model_file: a, character_coverage: 0.99}\n", "6:49", "`tokenizer.model_file` is already trained"),
-    ("tokenizer: {model_file: a, byte_fallback: false}\n", "6:44", "`tokenizer.byte_fallback` false has no effect"),
+    ("tokenizer: {model_file: a, character_coverage: 0.99}\n", "6:48", "`tokenizer.model_file` is already trained"),
+    ("tokenizer: {model_file: a, byte_fallback: false}\n", "6:43", "`tokenizer.byte_fallback` false has no effect"),
     ("tokenizer: {joint: false, src_model_file: a, tgt_model_file: b, max_training_lines: 5}\n"
      "model: {share_embeddings: none}\n", "6:85", "`tokenizer.src_model_file` is already trained"),
     ("decoding: {n_best: 6}\n", "6:20", "`decoding.n_best` 6 is more than `decoding.beam_size` 5"),

@@ -155,7 +155,7 @@ def test_permissions_follow_the_umask(save: Save, umask: Callable[[int], None], 
     assert {stat.S_IMODE((path / name).stat().st_mode) for name in FILES} == {mode}
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_fingerprint", "_sync"])
+@pytest.mark.parametrize("failing", ["save_file", "_fingerprint", "sync"])
 def test_an_error_while_saving_leaves_the_older_one(
     save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -187,7 +187,7 @@ def test_files_are_synced_before_the_rename_and_the_folder_after(
     save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    sync, rename = module._sync, Path.rename
+    sync, rename = module.sync, Path.rename
 
     def recording_sync(path: Path) -> None:
         events.append(f"sync {path.name}")
@@ -197,7 +197,7 @@ def test_files_are_synced_before_the_rename_and_the_folder_after(
         events.append("rename")
         return rename(self, target)
 
-    monkeypatch.setattr(module, "_sync", recording_sync)
+    monkeypatch.setattr(module, "sync", recording_sync)
     monkeypatch.setattr(Path, "rename", recording_rename)
     save(1)
     published = events.index("rename")
