@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
@@ -54,6 +55,7 @@ class Learner:
             "window": window.read(),
             "metrics_bytes": records.metrics_bytes(),
             "dev": dev,
+            "config": config_digest(run.config),
             "tokenizer": data.tokenizers.content_hash,
             "corpus": data.corpus_hash,
         }
