@@ -67,6 +67,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT102": ErrorKind("a checkpoint is damaged", ExitCode.CORRUPT),
     "MT103": ErrorKind("a file or folder cannot be written"),
     "MT104": ErrorKind("not a run folder"),
+    "MT105": ErrorKind("another process trains in the run folder"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
     # evaluation

@@ -12,8 +12,11 @@ evaluation/          scores and translations of the best checkpoint
 checkpoints/
 """
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +63,38 @@ class RunFolder:
             changes = refused_on_resume(load_config(stored), config)
             if changes:
                 lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
-                message = f"the run folder belongs to another config ({len(changes)} settings differ)"
-                help_ = "give another runtime.run_folder, or restore the settings, or remove the folder"
+                differ = "1 setting differs" if len(changes) == 1 else f"{len(changes)} settings differ"
+                message = f"the run folder belongs to another config ({differ})"
+                help_ = (
+                    "give another runtime.run_folder, or restore the settings, or remove the folder with its training"
+                )
                 raise CheckpointError(Problem("MT100", message, where=str(path), excerpt=lines, help=help_))
         elif path.exists() and (not path.is_dir() or any(not _is_first_file(entry) for entry in path.iterdir())):
             message = "the run folder exists and is not a run (it has no config.yaml)"
             raise CheckpointError(Problem("MT104", message, where=str(path), help="give another runtime.run_folder"))
         return cls(path, config)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Inside the block no other process can train in the folder. The system lifts the lock when a process ends.
+
+        Raises:
+            CheckpointError: MT105, when another process holds it; MT103, when the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise _cannot_be_written(self.path, error) from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            message = "another process trains in this run folder"
+            help_ = "wait for it, stop it, or give another runtime.run_folder"
+            raise CheckpointError(Problem("MT105", message, where=str(self.path), help=help_)) from error
+        finally:
+            os.close(folder)
 
     def create(self, tokenizers: TokenizerPair, *, environment: dict[str, Any], data: dict[str, Any]) -> None:
         """Write what is known before the first step.
@@ -96,8 +124,7 @@ class RunFolder:
             # Last: a folder with config.yaml is a run.
             write_whole(config_file, to_yaml(self.config).encode())
         except OSError as error:
-            message = f"the run folder cannot be written: {error.strerror or error}"
-            raise CheckpointError(Problem("MT103", message, where=str(self.path))) from error
+            raise _cannot_be_written(self.path, error) from error
 
     def newest_checkpoint(self, announce: Callable[[str], None]) -> Checkpoint | None:
         """What a resumed run goes on from; damaged checkpoints are skipped and named. None for a run without any.
@@ -128,6 +155,11 @@ def recorded_overlap(run_folder: Path, fingerprint: str) -> tuple[int, int] | No
         if entry["fingerprint"] == fingerprint:
             return entry["train_overlap"], entry["exact_train_overlap"]
     return None
+
+
+def _cannot_be_written(path: Path, error: OSError) -> CheckpointError:
+    message = f"the run folder cannot be written: {error.strerror or error}"
+    return CheckpointError(Problem("MT103", message, where=str(path), help="make it writable, or give another one"))
 
 
 def _is_first_file(path: Path) -> bool:

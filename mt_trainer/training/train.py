@@ -65,17 +65,20 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         MtError: whatever a user can put right; before the run folder is made, nothing is written into it.
         SystemExit: on a signal before the first step or after the last, where there is nothing to save.
     """
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
         machine = set_up_machine(config.runtime)
         metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
         run = RunFolder.open(run_folder, config)
         data = prepare_data(config, announce=announce)
+        stack.enter_context(run.locked())
         parts = assemble(config, data, machine)
         learner, limits = parts.learner, config.training
         resumed = run.newest_checkpoint(announce)
         progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
         run.create(data.tokenizers, environment=environment(machine), data=data.record())
         announce(summary(run, data, parts, machine, progress))
+        if progress.is_over(limits):
+            announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
         records = Records(run.path, metrics_bytes=resumed.state["metrics_bytes"] if resumed else 0, step=progress.step)

@@ -1,6 +1,8 @@
 """The run folder: to whom it belongs, what is written first, which checkpoint is taken."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,3 +234,30 @@ def test_a_start_that_was_killed_before_the_config_can_be_repeated(
 
 def test_the_newest_is_the_best_while_none_is_validated(save: Save) -> None:
     assert best_checkpoint([save(5), save(7)], "bleu").step == 7
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path, config: Config) -> None:
+    run = RunFolder.open(tmp_path / "runs/mine", config())
+    code = (
+        "import fcntl, os, sys\n"
+        "fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    run.path.mkdir(parents=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
+
+    def lock() -> None:
+        with run.locked():
+            pass
+
+    found, text, exit_code = problem_of(lock)
+    assert (found, exit_code) == ("MT105", ExitCode.USER_INPUT)
+    assert "runs/mine" in text
+    other.kill()
+    other.communicate()
+    lock()  # the lock went with the process
