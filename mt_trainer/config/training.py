@@ -21,7 +21,7 @@ class TrainingConfig(Section):
     max_epochs: int | None = setting(None, "Stop after this many passes over the corpus.", unit="epochs", ge=1)
     max_tokens: int | None = setting(None, "Stop after this many target tokens.", unit="tokens", ge=1)
     max_seconds: float | None = setting(
-        None, "Stop after this much training time, over all resumptions.", unit="seconds", gt=0
+        None, "Stop after this much time in training, validations included, over all resumptions.", unit="seconds", gt=0
     )
     log_every_steps: int = setting(50, "Steps between log lines.", unit="steps", ge=1)
     validate_every_steps: int = setting(1000, "Steps between validations; each saves a checkpoint.", unit="steps", ge=1)
