@@ -1,95 +1,177 @@
-"""Time of the output layer with its loss, forward and backward, as a ratio to the three matmuls that it cannot avoid.
+"""Time and memory of the output layer with its loss, forward and backward, for every objective over one distribution.
 
-All candidates of a size run in one process, one after the other, several rounds; the table gives medians. Run it on an
-otherwise idle machine: with other work on the cores, two threads slow down out of proportion.
+    python benchmarks/objectives.py [--json times.json] [--objective brier emo] [--d-model 256 512] [--vocab-size 8000]
+    python benchmarks/objectives.py --cuda     # 25,000 tokens, 32,000 pieces, beside compiled code and Liger
+    python benchmarks/objectives.py --quick    # a few tokens: whether it runs
+
+All candidates of a size run in one process, in turn, several rounds; a number is the median of them, in brackets the
+least and the largest. Run it on an otherwise idle machine: with other work on the cores, two threads slow down out of
+proportion. The columns of an objective:
+
+  x matmuls      time over that of the bare matrix products that it cannot avoid: logits, gradient of the hidden state,
+                 gradient of the weight; one more for an expected embedding, one more where it first has to know what to
+                 leave out. Three are measured, as a whole and in parts of 1,024 tokens, and the faster form counts;
+                 a fourth is taken for a third of them.
+  x F.CE         over `F.cross_entropy(label_smoothing=0.1)` on logits that are held as a whole
+  x naive        over the definition: all logits, `logit_statistics`, the same function, autograd
+  MiB            peak memory beyond parameters, inputs and gradients, in the round before those that count: how far the
+                 resident set rises (Linux: VmHWM, reset before; freed memory is handed back first), or what the
+                 allocator of the GPU gives out
 """
 
 import argparse
-import itertools
+import json
+import platform
 import statistics
-import time
-from collections.abc import Callable
-from functools import partial
+import tempfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from pydantic import TypeAdapter
 
-from mt_trainer.config.objective import CrossEntropyConfig, LabelSmoothingConfig, ObjectiveConfig, TaiLrConfig
-from mt_trainer.objectives import TranslationLoss, build_objective
+from mt_trainer.config.objective import ObjectiveConfig
+from mt_trainer.machine import commit
+from mt_trainer.objectives import build_objective
+from mt_trainer.objectives.logit_statistics import Statistic
+from mt_trainer.objectives.objective import Objective
+from output_layer.candidates import NUM_TEACHER_PIECES, candidates, gpu_rivals, make_layer
+from output_layer.measuring import Measured, measure
 
-OBJECTIVES: list[ObjectiveConfig] = [
-    CrossEntropyConfig(name="cross_entropy"),
-    LabelSmoothingConfig(name="label_smoothing"),
-    TaiLrConfig(name="tailr"),
-]
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "cross_entropy": {"name": "cross_entropy"},
+    "label_smoothing": {"name": "label_smoothing"},
+    "label_smoothing, unigram": {"name": "label_smoothing", "prior": "unigram"},
+    "class_weighted": {"name": "class_weighted", "weights": "weights.txt"},
+    "weighted_label_smoothing": {"name": "weighted_label_smoothing", "groups": "groups.txt"},
+    "graduated_label_smoothing": {"name": "graduated_label_smoothing"},
+    "confidence_penalty": {"name": "confidence_penalty"},
+    "confidence_penalty, unigram": {"name": "confidence_penalty", "prior": "unigram"},
+    "tailr": {"name": "tailr"},
+    "tailr, evaluation pass": {"name": "tailr", "weight_from": "eval"},
+    "mixce": {"name": "mixce"},
+    "gold_delta": {"name": "gold_delta"},
+    "focal": {"name": "focal"},
+    "anti_focal": {"name": "anti_focal"},
+    "error_norm_truncation": {"name": "error_norm_truncation", "threshold": 1.2},
+    "error_norm_truncation, fraction": {"name": "error_norm_truncation", "fraction": 0.1, "min_count": 1},
+    "loss_truncation": {"name": "loss_truncation", "min_count": 1},
+    "brier": {"name": "brier"},
+    "spherical": {"name": "spherical"},
+    "emo": {"name": "emo"},
+    "unlikelihood": {"name": "unlikelihood"},
+    "sparse_distillation": {"name": "sparse_distillation", "teacher": "-", "num_pieces": NUM_TEACHER_PIECES},
+    "label_smoothing, z-loss": {"name": "label_smoothing", "z_loss": 1e-4},
+}
 
 
-def three_matmuls(hidden: Tensor, weight: Tensor, rows: int) -> None:
-    """Logits, gradient of the hidden state, gradient of the weight; parts of the batch, so that memory counts less."""
-    for part in hidden.split(rows):
-        logits = part @ weight.t()
-        _ = logits @ weight, logits.t() @ part
+def make_objective(config: dict[str, Any], vocab_size: int) -> Objective:
+    """From a section `objective`; the files that it may name are written for the vocabulary."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"weights.txt": "1\n" * vocab_size, "groups.txt": "target\n" * (vocab_size - 2) + "common\nsource\n"}
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        paths = {key: str(Path(folder, value)) if value in files else value for key, value in config.items()}
+        counts = torch.arange(vocab_size).flip(0) + 1
+        parsed: ObjectiveConfig = TypeAdapter(ObjectiveConfig).validate_python(paths)
+        objective = build_objective(parsed, vocab_size=vocab_size, pad_id=0, target_counts=counts, source_counts=counts)
+    assert isinstance(objective, Objective), "an objective over one distribution"
+    return objective
 
 
-def torch_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, dtype: torch.dtype) -> None:
-    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        logits = hidden @ weight.t()
-    F.cross_entropy(logits.float(), labels, label_smoothing=0.1).backward()
+def num_matmuls(objective: Objective) -> int:
+    """Matrix products that the objective cannot avoid."""
+    return 3 + (Statistic.EXPECTED_EMBEDDING in objective.needs) + (objective.truncation is not None)
 
 
-def of_objective(loss: TranslationLoss, hidden: Tensor, weight: Tensor, labels: Tensor, dtype: torch.dtype) -> None:
-    sums = loss.sums(hidden, weight, labels, matmul_dtype=dtype)
-    (sums.loss / sums.num_tokens).backward()
+def rows(measured: dict[str, Measured], objectives: dict[str, Objective]) -> Iterator[dict[str, Any]]:
+    """A row of the table for each candidate that has one."""
+    floor = min(result.median for name, result in measured.items() if name.startswith("matmuls"))
+    for name, result in measured.items():
+        if name.endswith(", naive") or not result.seconds:
+            continue
+        needed = num_matmuls(objectives[name]) if name in objectives else 3
+        others = {"to_cross_entropy": measured.get("F.cross_entropy"), "to_naive": measured.get(f"{name}, naive")}
+        yield {
+            "objective": name,
+            "seconds": result.seconds,
+            "to_matmuls": result.median / (floor * needed / 3),
+            **{key: None if other is None else result.median / other.median for key, other in others.items()},
+            "extra_mib": result.extra_mib,
+        }
 
 
-def candidates(num_tokens: int, width: int, vocab_size: int, dtype: torch.dtype) -> dict[str, Callable[[], None]]:
-    generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(num_tokens, width, generator=generator)
-    weight = torch.randn(vocab_size, width, generator=generator) / width**0.5
-    labels = torch.randint(1, vocab_size, (num_tokens,), generator=generator)
-    low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
-    hidden.requires_grad_()
-    weight.requires_grad_()
-    runs: dict[str, Callable[[], None]] = {
-        "matmuls, whole": partial(three_matmuls, low_hidden, low_weight, num_tokens),
-        "matmuls, parts": partial(three_matmuls, low_hidden, low_weight, 1024),
-        "F.cross_entropy": partial(torch_cross_entropy, hidden, weight, labels, dtype),
+def show(row: dict[str, Any]) -> str:
+    seconds = [1000 * value for value in row["seconds"]]
+    times = f"{statistics.median(seconds):8.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+    numbers = (row[key] for key in ("to_matmuls", "to_cross_entropy", "to_naive"))
+    ratios = " ".join("         -" if value is None else f"{value:10.2f}" for value in numbers)
+    memory = "-" if row["extra_mib"] is None else f"{row['extra_mib']:.0f}"
+    return f"{row['objective']:<32} {times:>30} {ratios} {memory:>7}"
+
+
+def settings(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="ascii", errors="ignore").splitlines() if cpuinfo.exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "num_tokens": options.num_tokens,
+        "rounds": options.rounds,
     }
-    for config in OBJECTIVES:
-        loss = TranslationLoss(vocab_size, objective=build_objective(config, vocab_size=vocab_size, pad_id=0))
-        runs[config.name] = partial(of_objective, loss, hidden, weight, labels, dtype)
-    return runs
 
 
-def medians(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run; the first round does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-tokens", type=int)
+    parser.add_argument("--d-model", type=int, nargs="+")
+    parser.add_argument("--vocab-size", type=int, nargs="+")
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    parser.add_argument("--objective", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES), metavar="NAME")
+    parser.add_argument("--rounds", type=int, help="rounds that count, beside one that does not; of naive code, one")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write settings and all numbers there")
+    parser.add_argument("--cuda", action="store_true", help="on the GPU")
+    parser.add_argument("--quick", action="store_true", help="a few tokens")
+    options = parser.parse_args()
+    sizes = (25_000 if options.cuda else 4096, [256, 512], [32_000] if options.cuda else [8000, 32_000], 5)
+    for name, value in zip(
+        ("num_tokens", "d_model", "vocab_size", "rounds"), (64, [16], [100], 1) if options.quick else sizes, strict=True
+    ):
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num-tokens", type=int, default=4096)
-    parser.add_argument("--d-model", type=int, nargs="+", default=[256, 512])
-    parser.add_argument("--vocab-size", type=int, nargs="+", default=[8000, 32000])
-    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-
-    names = ["F.cross_entropy", *(config.name for config in OBJECTIVES)]
-    print(f"{options.num_tokens} tokens, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'d_model':>7} {'vocab':>6} {'dtype':>9} {'matmuls':>10}  " + " ".join(f"{name:>16}" for name in names))
-    for width, vocab_size, dtype in itertools.product(options.d_model, options.vocab_size, options.dtype):
-        seconds = medians(candidates(options.num_tokens, width, vocab_size, getattr(torch, dtype)), options.rounds)
-        floor = min(seconds["matmuls, whole"], seconds["matmuls, parts"])
-        ratios = " ".join(f"{seconds[name] / floor:14.2f} x" for name in names)
-        print(f"{width:7} {vocab_size:6} {dtype:>9} {1000 * floor:7.0f} ms  {ratios}", flush=True)
+    """Measure and print."""
+    options = parse_options()
+    if options.cuda and not torch.cuda.is_available():
+        print("skipped: CUDA is not available here")
+        return
+    device = torch.device("cuda" if options.cuda else "cpu")
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # as in training
+    report: dict[str, Any] = {"settings": settings(options, device), "results": []}
+    print(", ".join(f"{key} {value}" for key, value in report["settings"].items()))
+    for width, vocab_size, dtype in product(options.d_model, options.vocab_size, options.dtype):
+        layer = make_layer(options.num_tokens, width, vocab_size, getattr(torch, dtype), device)
+        objectives = {name: make_objective(OBJECTIVES[name], vocab_size) for name in options.objective}
+        runs = (gpu_rivals(layer) if options.cuda else {}) | candidates(layer, objectives)
+        measured = measure(runs, layer, lambda name: 1 if name.endswith(", naive") else options.rounds)
+        print(f"\nd_model {width}, vocab_size {vocab_size}, {dtype}")
+        print(f"{'':<32} {'milliseconds':>30} {'x matmuls':>10} {'x F.CE':>10} {'x naive':>10} {'MiB':>7}")
+        for row in rows(measured, objectives):
+            report["results"].append({"d_model": width, "vocab_size": vocab_size, "dtype": dtype, **row})
+            print(show(row), flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

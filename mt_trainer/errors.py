@@ -47,6 +47,9 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT025": ErrorKind("the same key stands twice", is_before_writing=True),
     "MT026": ErrorKind("settings that contradict each other", is_before_writing=True),
     "MT027": ErrorKind("`extends` points nowhere or in a circle", is_before_writing=True),
+    "MT028": ErrorKind("a file that the objective reads cannot be used", is_before_writing=True),
+    "MT029": ErrorKind("the training text lacks what the objective asks for"),
+    "MT030": ErrorKind("the teacher does not fit the run", is_before_writing=True),
     # data
     "MT050": ErrorKind("a data file is missing or cannot be read"),
     "MT051": ErrorKind("the two sides have different numbers of lines"),
@@ -61,6 +64,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT081": ErrorKind("a tokenizer file cannot be used", ExitCode.CORRUPT),
     "MT082": ErrorKind("the tokenizer does not belong to this checkpoint", ExitCode.CORRUPT),
     "MT083": ErrorKind("the vocabulary cannot hold the characters of the text"),
+    "MT084": ErrorKind("subword sampling needs a unigram tokenizer"),
     # runs and checkpoints
     "MT100": ErrorKind("the run folder belongs to another config"),
     "MT101": ErrorKind("no usable checkpoint in the run folder", ExitCode.CORRUPT),

@@ -4,10 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -58,8 +59,13 @@ def set_up_machine(config: RuntimeConfig) -> Machine:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
-    use_bf16 = config.precision == "bf16" or (config.precision == "auto" and is_good_at_bf16(device))
-    return Machine(device, torch.bfloat16 if use_bf16 else torch.float32, torch.get_num_threads())
+    return Machine(device, matmul_dtype(config.precision, device), torch.get_num_threads())
+
+
+def matmul_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
+    """What `runtime.precision` means on a device."""
+    use_bf16 = precision == "bf16" or (precision == "auto" and is_good_at_bf16(device))
+    return torch.bfloat16 if use_bf16 else torch.float32
 
 
 def is_good_at_bf16(device: torch.device) -> bool:
@@ -74,9 +80,27 @@ def is_good_at_bf16(device: torch.device) -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
+_of_thread = threading.local()
+
+
 def seed_everything(*key: int) -> None:
     """Make torch's default generators a function of the numbers given, such as (seed, step, micro-batch)."""
-    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    torch.manual_seed(_seed_of(key))
+
+
+def seed_thread(*key: int) -> None:
+    """The same for `cpu_generator` of this thread alone: it then gives what the default generator would give."""
+    _of_thread.generator = torch.Generator().manual_seed(_seed_of(key))
+
+
+def cpu_generator() -> torch.Generator:
+    """What draws on the CPU are taken from: the thread's own generator, where it has one, else torch's default."""
+    generator: torch.Generator = getattr(_of_thread, "generator", torch.default_generator)
+    return generator
+
+
+def _seed_of(key: tuple[int, ...]) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def commit() -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mt_trainer.errors import Problem, TokenizerError
+from mt_trainer.protobuf import fields_of_message
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 """Ids of the four special pieces in every vocabulary trained here."""
@@ -20,6 +21,9 @@ split between them."""
 
 LONGEST_LINE = 10_000
 """Characters of a line that the trainer sees in one go; SentencePiece would skip longer ones without a word."""
+
+WORD_START = "▁"
+"""What stands for the space before a word, at the beginning of a piece."""
 
 ALGORITHM_NAMES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
@@ -79,8 +83,8 @@ class Tokenizer:
     @property
     def algorithm(self) -> str:
         """How the vocabulary was built: `unigram`, `bpe`, `word` or `char`."""
-        trainer_spec = next(bytes(value) for number, value in _protobuf_fields(self.model_bytes) if number == 2)
-        model_type = [value for number, value in _protobuf_fields(trainer_spec) if number == 3]
+        trainer_spec = next(bytes(value) for number, value in fields_of_message(self.model_bytes) if number == 2)
+        model_type = [value for number, value in fields_of_message(trainer_spec) if number == 3]
         return ALGORITHM_NAMES.get(int(model_type[-1]) if model_type else 1, "unknown")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -92,6 +96,15 @@ class Tokenizer:
         """The pieces of one text as they stand in the vocabulary; `▁` marks the start of a word."""
         pieces: list[str] = self._processor.encode(text, out_type=str)
         return pieces
+
+    def starts_word(self, index: int) -> bool:
+        """Whether the piece begins with the mark of a word's start."""
+        return str(self._processor.id_to_piece(index)).startswith(WORD_START)
+
+    def segmentations(self, text: str, number: int) -> list[tuple[list[int], float]]:
+        """The most probable ways to cut a text into pieces, at most `number`, best first, each with log P (unigram)."""
+        best: list[list[int]] = self._processor.nbest_encode(text, nbest_size=number, out_type=int)
+        return [(ids, sum(map(self._processor.get_score, ids))) for ids in best]
 
     def is_byte(self, index: int) -> bool:
         """Whether the piece spells one byte of a character that has no piece of its own."""
@@ -240,53 +253,12 @@ def _load_processor(model_bytes: bytes, where: str) -> Any:
     advice = "a SentencePiece .model file is needed; `mt-tokenizer train` writes one"
     try:
         # A file that was cut between two fields still parses: the specs of trainer and normaliser stand at its end.
-        if not {1, 2, 3} <= {number for number, _ in _protobuf_fields(model_bytes)}:
+        if not {1, 2, 3} <= {number for number, _ in fields_of_message(model_bytes)}:
             raise ValueError("parts of it are missing")
         return sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
     except (ValueError, IndexError, RuntimeError) as error:
         problem = Problem("MT081", "this is not a usable SentencePiece model", where=where, help=advice)
         raise TokenizerError(problem) from error
-
-
-def _protobuf_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of an encoded protocol buffer (protobuf.dev, "Encoding").
-
-    Raises:
-        ValueError, IndexError: it is not one.
-    """
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value, shift = 0, 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number of more than 64 bits")
-
-    while position < len(message):
-        tag = varint()
-        match tag & 7:
-            case 0:
-                yield tag >> 3, varint()
-                continue
-            case 1:
-                size = 8
-            case 2:
-                size = varint()
-            case 5:
-                size = 4
-            case wire_type:
-                raise ValueError(f"wire type {wire_type}")
-        if position + size > len(message):
-            raise ValueError("the last field is cut")
-        yield tag >> 3, message[position : position + size]
-        position += size
 
 
 def _encoding_threads() -> int:

@@ -11,6 +11,7 @@ def train(
     config: Annotated[str, typer.Option(help="YAML file, or the name of a recipe such as multi30k.yaml.")],
     overrides: Annotated[list[str], typer.Option("--set", help="Setting, such as training.max_steps=500.")] = [],  # noqa: B006
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what the objective is and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, try one step, leave nothing.")] = False,
 ) -> None:
     """Train a translation model from raw parallel text, or go on with a run that was stopped."""
@@ -20,6 +21,11 @@ def train(
     resolved = load_config(config, overrides)
     if print_config:
         typer.echo(to_yaml(resolved), nl=False)
+        return
+    if explain:
+        from mt_trainer.objectives.explain import explain_objective
+
+        typer.echo(explain_objective(resolved))
         return
     from mt_trainer.cli.finished_run import run_folder_of
 

@@ -5,29 +5,13 @@ points at the first of them that stands in the file, and the check is left out w
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from mt_trainer.config.contradiction import Check, Contradiction
 from mt_trainer.config.data import PhrasebookSource, TokenizerConfig
+from mt_trainer.config.objective_checks import objective_checks
 from mt_trainer.config.optim import CosineSchedule, LinearSchedule, WsdSchedule
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.config.settings import shown_value
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """What does not fit together, and how to mend it."""
-
-    message: str
-    help: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """A question to a config and the keys it looks at."""
-
-    keys: tuple[str, ...]
-    ask: Callable[[TrainConfig], Contradiction | None]
-
 
 CHECKS: list[Check] = []
 
@@ -45,7 +29,7 @@ def contradictions(config: TrainConfig, refused: Iterable[str] = ()) -> list[tup
     """What contradicts itself in a config, leaving out checks that look at a refused key."""
     refused = list(refused)
     found = []
-    for entry in CHECKS:
+    for entry in [*CHECKS, *objective_checks(config)]:
         if not any(_overlap(key, bad) for key in entry.keys for bad in refused):
             answer = entry.ask(config)
             if answer is not None:
@@ -172,6 +156,16 @@ def _two_model_files_are_not(config: TrainConfig) -> Contradiction | None:
             "give both `tokenizer.src_model_file` and `tokenizer.tgt_model_file`, or neither",
         )
     return None
+
+
+@check("data.subword_alpha", "tokenizer.algorithm")
+def _segmentations_have_probabilities(config: TrainConfig) -> Contradiction | None:
+    if config.data.subword_alpha is None or config.tokenizer.algorithm == "unigram":
+        return None
+    return Contradiction(
+        f"`data.subword_alpha` draws by a unigram model, but `tokenizer.algorithm` is `{config.tokenizer.algorithm}`",
+        "set `tokenizer.algorithm: unigram`, or leave `data.subword_alpha` out",
+    )
 
 
 MODEL_FILES = ("model_file", "src_model_file", "tgt_model_file")

@@ -80,6 +80,16 @@ class DataConfig(Section):
     )
     drop_identical: bool = setting(True, "Drop training pairs whose two sides are the same text of more than 3 words.")
     drop_duplicates: bool = setting(True, "Keep only the first of training pairs that are equal on both sides.")
+    subword_alpha: float | None = setting(
+        None,
+        "Subword regularisation: every epoch cuts each word anew, into a segmentation x drawn in proportion to "
+        "P(x)^alpha under a unigram tokenizer; null for off.",
+        ge=0.0,
+        le=100.0,
+    )
+    subword_num_best: int = setting(
+        8, "Segmentations of a word to draw from, the most probable ones.", unit="segmentations", ge=2, le=512
+    )
     on_invalid_text: Literal["stop", "skip"] = setting(
         "stop", "Invalid UTF-8: `stop` names file, line and byte; `skip` drops the pair and counts it."
     )

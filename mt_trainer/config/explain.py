@@ -9,7 +9,15 @@ from pydantic_core import ErrorDetails
 from mt_trainer.config.places import Finding, Node, Place, printable
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.config.section import Section
-from mt_trainer.config.settings import Setting, bare, is_section, settings_of, tag_of, variants
+from mt_trainer.config.settings import (
+    Setting,
+    bare,
+    forms_of_number,
+    is_section,
+    settings_of,
+    tag_of,
+    variants,
+)
 from mt_trainer.config.suggestions import nearest, suggest_choice, suggest_key
 from mt_trainer.config.yaml_reader import scalar_of
 
@@ -59,6 +67,9 @@ def spot_at(tree: Node, location: Iterable[str | int]) -> Spot:
     for part in location:
         if part == "[key]":
             break
+        if forms := forms_of_number(annotation):
+            annotation = forms[str(part)]
+            continue
         if members := variants(annotation):
             annotation, held = members[str(part)], members
             continue
@@ -169,7 +180,7 @@ def _wrong_type(spot: Spot) -> Finding:
     node = spot.node
     assert node is not None
     if spot.setting is None or is_section(spot.annotation) or variants(spot.annotation):
-        advice = spot.setting.kind if spot.setting else "mapping, as in `{format: text, src: train.en, tgt: train.de}`"
+        advice = spot.setting.kind if spot.setting else f"mapping, as in `{_example(spot)}`"
         if node.value is None:
             message = f"the section `{spot.key}` is empty"
             is_optional = spot.setting is not None and not spot.setting.is_required
@@ -185,6 +196,13 @@ def _wrong_type(spot: Spot) -> Finding:
     hint = _hint(setting, node)
     help = f"`{setting.name}` takes: {setting.allowed}{f'; {hint}' if hint else ''}"
     return Finding("MT023", node.place, f"`{spot.key}` must be {kind}, not {_shown(node)}", help)
+
+
+def _example(spot: Spot) -> str:
+    """An entry as a list or `data.test` may hold it."""
+    if is_section(spot.annotation):
+        return "{name: cross_entropy, until_step: 10000}"
+    return "{format: text, src: train.en, tgt: train.de}"
 
 
 def _hint(setting: Setting, node: Node) -> str:

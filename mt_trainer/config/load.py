@@ -83,6 +83,7 @@ def _mended(tree: Node, errors: list[ErrorDetails]) -> TrainConfig | None:
 
 
 _NOTHING = object()
+_ANY_NUMBER: dict[Any, float] = {int: 1, float: 0.5}
 
 
 def _replacement(spot: Spot, kind: str) -> Any:
@@ -100,6 +101,8 @@ def _any_valid(annotation: Any) -> Any:
         return get_args(annotation)[0]
     if get_origin(annotation) is tuple:
         return (_any_valid(bare(get_args(annotation)[0])),)
+    if annotation in _ANY_NUMBER:
+        return _ANY_NUMBER[annotation]
     if members := variants(annotation):
         annotation = next(iter(members.values()))
     if is_section(annotation):

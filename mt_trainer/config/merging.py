@@ -47,7 +47,7 @@ def read_layers(path: str | Path, overrides: Sequence[str]) -> Layers:
         if isinstance(changed, Finding):
             findings.append(changed)
         else:
-            tree = changed
+            tree = _normal(changed)
     return Layers(_normal(_with_default_tags(tree, ())), layers.files, findings)
 
 
@@ -193,11 +193,15 @@ def _model_mapping(node: Node) -> Node:
 
 
 def _normal(tree: Node) -> Node:
-    """The tree with its two abbreviations written out: a preset's name, and a single training source."""
+    """The tree with its abbreviations written out: a preset's name, a single training source, a list of objectives."""
     assert isinstance(tree.value, dict)
     entries = dict(tree.value)
     if model := entries.get("model"):
         entries["model"] = _model_mapping(model)
+    if (objective := entries.get("objective")) and isinstance(objective.value, list):
+        stages = Node([_stage(stage) for stage in objective.value], objective.place)
+        name = Node("stages", objective.place)
+        entries["objective"] = replace(objective, value={"name": name, "stages": stages})
     data = entries.get("data")
     train = data.child("train") if data else None
     if data and train and isinstance(data.value, dict) and isinstance(train.value, dict):
@@ -205,6 +209,16 @@ def _normal(tree: Node) -> Node:
             data, value={**data.value, "train": replace(train, value=[replace(train, key_place=None)])}
         )
     return replace(tree, value=entries)
+
+
+def _stage(node: Node) -> Node:
+    """`{name: brier, until_step: 5}` as `{until_step: 5, objective: {name: brier}}`."""
+    if not isinstance(node.value, dict):
+        return node
+    entries = dict(node.value)
+    until_step = entries.pop("until_step", None)
+    objective = {"objective": replace(node, value=entries)}
+    return replace(node, value=objective if until_step is None else {"until_step": until_step, **objective})
 
 
 def _with_default_tags(node: Node, path: tuple[str, ...]) -> Node:

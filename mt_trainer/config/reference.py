@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mt_trainer.config.objective import NumberSchedule
 from mt_trainer.config.recipes import PACKAGE
 from mt_trainer.config.schema import TrainConfig
-from mt_trainer.config.settings import Group, Setting, default_tags, groups, tag_of
+from mt_trainer.config.settings import Group, Setting, default_tags, groups, settings_of, tag_of
 
 INTRODUCTION = """\
 # Configuration
@@ -36,6 +37,14 @@ In the tables, `x` is the value; a key without a default has to be given.
 """
 
 
+SCHEDULES = """\
+## Numbers that follow a schedule
+
+Where the type is `number or schedule`, a mapping may stand instead of a number:
+`epsilon: {schedule: linear, start: 0, end: 0.1, start_step: 4000, end_step: 50000}`.
+"""
+
+
 def configuration_page() -> str:
     """`docs/configuration.md`: every key by section and variant."""
     parts = [INTRODUCTION]
@@ -47,12 +56,13 @@ def configuration_page() -> str:
         parts.append(_heading(group))
         parts.append(inspect.getdoc(group.section) or "")
         parts.append(_table(group.settings))
+    parts += [SCHEDULES, inspect.getdoc(NumberSchedule) or "", _table(settings_of(NumberSchedule).values())]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _heading(group: Group) -> str:
     if group.variant is None:
-        return f"## `{group.path}`"
+        return f"{'###' if group.path == 'objective.stages' else '##'} `{group.path}`"
     path = "`data.train`, `data.dev`, `data.test.<name>`" if group.path == "data.train" else f"`{group.path}`"
     default = " (the default)" if group.is_default_variant else ""
     return f"### {path} with `{tag_of(group.section)}: {group.variant}`{default}"
@@ -91,6 +101,7 @@ def json_schema() -> dict[str, Any]:
         "description": properties["model"]["description"],
         "anyOf": [{"enum": presets}, {"$ref": "#/$defs/ModelConfig"}],
     }
+    properties["objective"]["anyOf"].append(_list_of_stages(definitions))
     properties["extends"] = {
         "type": "string",
         "minLength": 1,
@@ -143,6 +154,19 @@ def _require_tag(union: dict[str, Any], definitions: dict[str, Any], tag: str, *
         definition = definitions[member["$ref"].rpartition("/")[2]]
         if definition["properties"][tag]["const"] != but:
             definition["required"] = [tag]
+
+
+def _list_of_stages(definitions: dict[str, Any]) -> dict[str, Any]:
+    """A list of objectives with `until_step`, the short form of stages; what else they have is left to `load_config`.
+
+    An objective in a stage has no default variant.
+    """
+    stage = definitions["StageConfig"]["properties"]
+    stage["objective"]["required"] = ["name"]
+    variants = [definitions[member["$ref"].rpartition("/")[2]] for member in stage["objective"]["anyOf"]]
+    names = [variant["properties"]["name"]["const"] for variant in variants]
+    properties = {"name": {"enum": names}, "until_step": stage["until_step"]}
+    return {"type": "array", "items": {"type": "object", "properties": properties, "required": ["name"]}}
 
 
 def write(root: Path) -> None:

@@ -22,6 +22,8 @@ RESUMPTION: dict[str, Resumption] = {
     "data.max_length_ratio": "fixed",
     "data.drop_identical": "fixed",
     "data.drop_duplicates": "fixed",
+    "data.subword_alpha": "fixed",
+    "data.subword_num_best": "fixed",
     "data.on_invalid_text": "fixed",
     "tokenizer.algorithm": "fixed",
     "tokenizer.vocab_size": "fixed",
@@ -90,6 +92,7 @@ RESUMPTION: dict[str, Resumption] = {
     "runtime.device": "fixed",
     "runtime.precision": "fixed",
     "runtime.threads": "fixed",
+    "runtime.logit_buffer_bytes": "fixed",
     "runtime.seed": "fixed",
 }
 """Every key, or the key of a whole tagged union or source."""

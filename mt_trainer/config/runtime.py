@@ -18,5 +18,12 @@ class RuntimeConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Precision of the matmuls; `auto` is bf16 where the device is good at it. Parameters stay fp32."
     )
+    logit_buffer_bytes: int = setting(
+        2 * 2**30,
+        "Memory for the logits of a part of a batch on a GPU: more is faster, up to a point. A CPU takes what its "
+        "cache holds.",
+        unit="bytes",
+        ge=2**20,
+    )
     threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1)
     seed: int = setting(1, "Seed of initialisation, data order, dropout and sampling.", ge=0, lt=2**31)

@@ -1,5 +1,6 @@
 """What all config sections share: frozen, no unknown key, strict types."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,13 @@ class Section(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=False,
     )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds in words, in `Annotated`, for a number whose values are no interval."""
+
+    text: str
 
 
 def setting(default: Any, description: str, *, unit: str | None = None, **bounds: Any) -> Any:

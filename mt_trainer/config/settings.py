@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from mt_trainer.config.objective import NumberSchedule
 from mt_trainer.config.schema import TrainConfig
-from mt_trainer.config.section import Section
+from mt_trainer.config.section import Bounds, Section
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ def is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
+def forms_of_number(annotation: Any) -> dict[str, Any]:
+    """The two forms of a number that may follow a schedule, `number` and `schedule`; empty for anything else."""
+    members = [bare(member) for member in get_args(annotation)] if is_union(annotation) else []
+    schedules = [member for member in members if is_section(member) and issubclass(member, NumberSchedule)]
+    return {"number": float, "schedule": schedules[0]} if schedules else {}
+
+
 def tag_of(section: type[Section]) -> str | None:
     """The key that tells a variant from its siblings, such as `name`; None for a section that is no variant."""
     for name, info in section.model_fields.items():
@@ -86,7 +94,7 @@ def tag_of(section: type[Section]) -> str | None:
 def variants(annotation: Any) -> dict[str, type[Section]]:
     """The members of a tagged union by their tags; empty for anything else."""
     annotation = bare(annotation)
-    if not is_union(annotation):
+    if not is_union(annotation) or forms_of_number(annotation):
         return {}
     found: dict[str, type[Section]] = {}
     for member in get_args(annotation):
@@ -105,7 +113,7 @@ def settings_of(section: type[Section]) -> dict[str, Setting]:
 @cache
 def groups() -> tuple[Group, ...]:
     """Every section class at every place, from the top, the default variant of a union first."""
-    return tuple(_walk("", TrainConfig, None, True))
+    return tuple(_walk("", TrainConfig, None, True, frozenset()))
 
 
 @cache
@@ -119,24 +127,28 @@ def default_tags() -> dict[tuple[str, ...], tuple[str, str]]:
     return found
 
 
-def _walk(path: str, section: type[Section], variant: str | None, is_default: bool) -> Iterator[Group]:
+def _walk(
+    path: str, section: type[Section], variant: str | None, is_default: bool, above: frozenset[type[Section]]
+) -> Iterator[Group]:
+    """A section and those in it; not the variants `above` it once more, as in the stages of an objective."""
     yield Group(path, section, variant, is_default, tuple(settings_of(section).values()))
     for name, info in section.model_fields.items():
-        yield from _walk_field(f"{path}.{name}".lstrip("."), info.annotation, info.default)
+        yield from _walk_field(f"{path}.{name}".lstrip("."), info.annotation, info.default, above)
 
 
-def _walk_field(path: str, annotation: Any, default: Any) -> Iterator[Group]:
+def _walk_field(path: str, annotation: Any, default: Any, above: frozenset[type[Section]]) -> Iterator[Group]:
     annotation = bare(annotation)
     if is_section(annotation):
-        yield from _walk(path, annotation, None, True)
+        yield from _walk(path, annotation, None, True, above)
     elif get_origin(annotation) is dict:
-        yield from _walk_field(f"{path}.<name>", get_args(annotation)[1], None)
+        yield from _walk_field(f"{path}.<name>", get_args(annotation)[1], None, above)
     elif get_origin(annotation) is tuple:
-        yield from _walk_field(path, get_args(annotation)[0], None)
+        yield from _walk_field(path, get_args(annotation)[0], None, above)
     else:
-        members = variants(annotation)
+        members = {name: member for name, member in variants(annotation).items() if member not in above}
+        above = above | frozenset(members.values())
         for variant, section in sorted(members.items(), key=lambda item: type(default) is not item[1]):
-            yield from _walk(path, section, variant, type(default) is section)
+            yield from _walk(path, section, variant, type(default) is section, above)
 
 
 def _describe(name: str, info: FieldInfo) -> Setting:
@@ -159,19 +171,29 @@ def _kind(annotation: Any, choices: tuple[str, ...]) -> str:
         return ("one of " if len(choices) > 1 else "") + ", ".join(f"`{choice}`" for choice in choices)
     if is_section(annotation):
         return "section"
+    if forms_of_number(annotation):
+        return "number or schedule"
     if get_origin(annotation) is dict:
         return "mapping of names to sources"
     if get_origin(annotation) is tuple:
-        return "one source or a list of sources"
+        return "list of sections" if is_section(get_args(annotation)[0]) else "one source or a list of sources"
     members = variants(annotation)
     tag = tag_of(next(iter(members.values())))
     return f"mapping with `{tag}` one of " + ", ".join(f"`{member}`" for member in members)
 
 
 def _bounds(info: FieldInfo) -> str:
+    metadata = info.metadata
+    if forms_of_number(info.annotation):
+        _, *metadata = get_args(get_args(info.annotation)[0])
+        [field] = [entry for entry in metadata if isinstance(entry, FieldInfo)]
+        metadata = field.metadata
+    for entry in metadata:
+        if isinstance(entry, Bounds):
+            return entry.text
     limits = {
         kind: getattr(entry, kind)
-        for entry in info.metadata
+        for entry in metadata
         for kind in ("gt", "ge", "lt", "le", "min_length")
         if getattr(entry, kind, None) is not None
     }

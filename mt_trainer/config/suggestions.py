@@ -72,6 +72,11 @@ OTHER_CHOICES: dict[str, str] = {
     **dict.fromkeys(["ce", "xent", "nll_loss", "crossentropy"], "cross_entropy"),
     **dict.fromkeys(["label_smoothed_cross_entropy", "smoothing"], "label_smoothing"),
     **dict.fromkeys(["sample", "random"], "sampling"),
+    **dict.fromkeys(["rdrop", "label_smoothed_cross_entropy_with_rdrop"], "r_drop"),
+    **dict.fromkeys(["kd", "knowledge_distillation", "word_kd"], "distillation"),
+    **dict.fromkeys(["earth_mover", "wasserstein"], "emo"),
+    **dict.fromkeys(["loss_dropper"], "loss_truncation"),
+    **dict.fromkeys(["ent", "error_norm"], "error_norm_truncation"),
 }
 """What other toolkits call a choice -> what it is called here."""
 
@@ -125,7 +130,7 @@ def suggest_key(
         return _closest(one_edit, own)
     owners = [tag for tag, sibling in siblings.items() if name in settings_of(sibling)]
     if owners:
-        return f"`{name}` belongs to " + " and ".join(f"`{owner}`" for owner in owners) + f"; {_valid_keys(own)}"
+        return f"`{name}` belongs to {_listed(owners)}; {_valid_keys(own)}"
     if elsewhere := _elsewhere(name, path, within=0):
         return _closest(elsewhere, own, path)
     if close := nearest(name, free):
@@ -139,7 +144,8 @@ def suggest_choice(word: str, choices: Iterable[str]) -> str:
     """The help line for a value that is not among the choices."""
     choices = list(choices)
     known = [choice for choice in choices if OTHER_CHOICES.get(word.lower()) == choice]
-    close = known or nearest(word, choices) or [choice for choice in choices if choice.endswith(f"_{word}")]
+    near = nearest(word, choices) if word else []
+    close = known or near or [choice for choice in choices if choice.endswith(f"_{word}")]
     listed = ", ".join(f"`{choice}`" for choice in choices)
     return f"the closest is `{close[0]}`; allowed: {listed}" if close else f"allowed: {listed}"
 
@@ -177,6 +183,14 @@ def _closest(keys: list[str], own: Mapping[str, Setting], path: str = "") -> str
         described.append(f"`{name if name in own else key}` ({setting.allowed})")
     noun = "setting is" if len(described) == 1 else "settings are"
     return f"the closest {noun} " + " and ".join(described)
+
+
+def _listed(names: list[str]) -> str:
+    """Some names in words, at most three of them."""
+    shown = [f"`{name}`" for name in names]
+    if len(shown) > 3:
+        shown[3:] = [f"{len(shown) - 3} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def _valid_keys(own: Mapping[str, Setting]) -> str:

@@ -15,7 +15,11 @@ class TrainingConfig(Section):
         ge=1,
     )
     accumulation: int = setting(
-        1, "Micro-batches a step is split into; changes memory, not the result.", unit="micro-batches", ge=1
+        1,
+        "Micro-batches a step is split into; changes memory, not the result. On a CPU they are computed side by side, "
+        "as many as there are threads.",
+        unit="micro-batches",
+        ge=1,
     )
     max_steps: int | None = setting(100_000, "Stop after this many steps.", unit="steps", ge=1)
     max_epochs: int | None = setting(None, "Stop after this many passes over the corpus.", unit="epochs", ge=1)

@@ -20,6 +20,18 @@ trained here have at most 16 characters, and a line of many megabytes must not r
 IDENTICAL_MIN_WORDS = 4
 """Shorter texts may be the same in both languages (names, numbers, "OK")."""
 
+NOTABLE_SHARE = 0.1
+"""When one reason drops more of the pairs than this, the setting behind it is named."""
+
+DECIDING_SETTING = {
+    "invalid_text": "data.on_invalid_text",
+    "too_long": "data.max_length",
+    "identical": "data.drop_identical",
+    "duplicate": "data.drop_duplicates",
+    "length_ratio": "data.max_length_ratio",
+}
+"""The setting that decides about each reason, where there is one."""
+
 LENIENCE_TOKENS = 5
 """Added to both counts before their ratio is taken: short sentences differ more."""
 
@@ -55,6 +67,16 @@ class CleaningCounts:
         reasons = [field.name for field in fields(self) if field.name not in ("read", "kept")]
         dropped = [f"{getattr(self, name):,} {name.replace('_', ' ')}" for name in reasons if getattr(self, name)]
         return f"kept {self.kept:,} of {self.read:,} pairs" + (f"; dropped {', '.join(dropped)}" if dropped else "")
+
+    def notable(self) -> list[str]:
+        """A line for every reason that dropped more than `NOTABLE_SHARE` of the pairs, with the setting to look at."""
+        lines = []
+        for name, setting in DECIDING_SETTING.items():
+            share = getattr(self, name) / max(self.read, 1)
+            if share > NOTABLE_SHARE:
+                reason = name.replace("_", " ")
+                lines.append(f"warning: {share:.0%} of the training pairs are dropped as {reason}: see `{setting}`")
+        return lines
 
 
 def judge_texts(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,21 @@ META_FILE = "meta.json"
 def token_dtype(vocab_size: int) -> str:
     """The smallest of the two types that hold every id."""
     return "uint16" if vocab_size < SMALL_VOCAB else "int32"
+
+
+class Pairs(Protocol):
+    """Encoded pairs, as batches are made from them: ids without special tokens, lengths int32 [number of pairs]."""
+
+    src_lengths: NDArray[np.int32]
+    tgt_lengths: NDArray[np.int32]
+
+    def src(self, pair: int, /) -> Sequence[int] | NDArray[Any]:
+        """Source ids of a pair."""
+        ...
+
+    def tgt(self, pair: int, /) -> Sequence[int] | NDArray[Any]:
+        """Target ids of a pair."""
+        ...
 
 
 class CorpusWriter:
@@ -128,6 +143,16 @@ class Corpus:
     def tgt(self, index: int) -> NDArray[Any]:
         """Ids of the target side of a pair, a view of the mapped file."""
         return self._tgt[self._tgt_offsets[index] : self._tgt_offsets[index + 1]]
+
+    @property
+    def src_side(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Ids of all sources, one after the other, and their offsets int64 [num_pairs + 1]."""
+        return self._src, self._src_offsets
+
+    @property
+    def tgt_side(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The same of the targets."""
+        return self._tgt, self._tgt_offsets
 
     def array(self, name: str) -> NDArray[Any]:
         """A further array that was stored with the corpus."""

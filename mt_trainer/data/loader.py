@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mt_trainer.data.batching import Row, epoch_batches
-from mt_trainer.data.corpus import Corpus
+from mt_trainer.data.corpus import Pairs
+from mt_trainer.data.subword_sampling import SubwordSampler
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(
-    corpus: "Corpus | PairList", rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int
-) -> Batch:
+def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int) -> Batch:
     """The tensors of a batch."""
     shape = (len(rows), row_length)
     src_tokens, tgt_inputs, tgt_labels = (np.full(shape, pad_id, dtype=np.int64) for _ in range(3))
@@ -52,7 +51,7 @@ def collate(
     for r, row in enumerate(rows):
         src_start = tgt_start = 0
         for segment, pair in enumerate(row, start=1):
-            src, tgt = corpus.src(pair), corpus.tgt(pair)
+            src, tgt = pairs.src(pair), pairs.tgt(pair)
             src_end, tgt_end = src_start + len(src), tgt_start + len(tgt)
             src_tokens[r, src_start:src_end], src_tokens[r, src_end] = src, eos_id
             tgt_inputs[r, tgt_start], tgt_inputs[r, tgt_start + 1 : tgt_end + 1] = bos_id, tgt
@@ -93,11 +92,15 @@ class StepBatches:
 
 
 class Loader:
-    """Endless steps over a corpus, from any position, in an order that depends on the seed alone."""
+    """Endless steps over a corpus, from any position, in an order that depends on the seed alone.
+
+    Args:
+        sampler: cuts the corpus into other pieces every epoch; None leaves it as it is.
+    """
 
     def __init__(
         self,
-        corpus: "Corpus | PairList",
+        corpus: Pairs,
         *,
         row_length: int,
         rows_per_step: int,
@@ -106,18 +109,21 @@ class Loader:
         pad_id: int,
         bos_id: int,
         eos_id: int,
+        sampler: SubwordSampler | None,
     ) -> None:
         self.corpus, self.row_length, self.rows_per_step = corpus, row_length, rows_per_step
         self.accumulation, self.seed = accumulation, seed
         self.pad_id, self.bos_id, self.eos_id = pad_id, bos_id, eos_id
+        self.sampler = sampler
 
     def steps(self, start: Position) -> Iterator[StepBatches]:
         """The steps after `start`, epoch after epoch, without end."""
         epoch, skip = start.epoch, start.step_in_epoch
         while True:
+            pairs = self.corpus if self.sampler is None else self.sampler.draw(epoch)
             batches = epoch_batches(
-                self.corpus.src_lengths + 1,
-                self.corpus.tgt_lengths + 1,
+                pairs.src_lengths + 1,
+                pairs.tgt_lengths + 1,
                 row_length=self.row_length,
                 rows_per_batch=self.rows_per_step,
                 seed=self.seed,
@@ -130,17 +136,17 @@ class Loader:
                 done += 1
                 if done > skip:
                     after = Position(epoch, done) if upcoming is not None else Position(epoch + 1, 0)
-                    yield StepBatches(self._micro_batches(rows), after)
+                    yield StepBatches(self._micro_batches(pairs, rows), after)
             epoch, skip = epoch + 1, 0
 
-    def _micro_batches(self, rows: list[Row]) -> tuple[Batch, ...]:
+    def _micro_batches(self, pairs: Pairs, rows: list[Row]) -> tuple[Batch, ...]:
         """The rows of a step, dealt out to `accumulation` micro-batches in order."""
         size = -(-len(rows) // self.accumulation)
         iterator = iter(rows)
         parts = iter(lambda: list(islice(iterator, size)), [])
         return tuple(
             collate(
-                self.corpus,
+                pairs,
                 part,
                 row_length=self.row_length,
                 pad_id=self.pad_id,

@@ -77,8 +77,18 @@ class PreparedData:
         return self.train.content_hash
 
 
-def prepare_data(config: TrainConfig, *, announce: Callable[[str], None]) -> PreparedData:
-    """Reads, cleans and encodes all text that the config names; `announce` is told in single lines what happens.
+def prepare_data(
+    config: TrainConfig,
+    *,
+    announce: Callable[[str], None],
+    require_tokenizers: Callable[[TokenizerPair], None] | None = None,
+) -> PreparedData:
+    """Reads, cleans and encodes all text that the config names.
+
+    Args:
+        config: of the run.
+        announce: told in single lines what happens.
+        require_tokenizers: raises MtError for tokenizers that will not do; asked before anything is written.
 
     Raises:
         DataError, TokenizerError: everything that is wrong with the text, at once; then nothing was written.
@@ -98,7 +108,7 @@ def prepare_data(config: TrainConfig, *, announce: Callable[[str], None]) -> Pre
         except DataError as error:
             problems.extend(error.problems)
     try:
-        tokenizers, corpus = _tokenizers_and_corpus(texts, config, problems, announce)
+        tokenizers, corpus = _tokenizers_and_corpus(texts, config, problems, announce, require_tokenizers)
     except MtError as error:
         if not problems:
             raise
@@ -113,24 +123,32 @@ def prepare_data(config: TrainConfig, *, announce: Callable[[str], None]) -> Pre
     counts = CleaningCounts(**corpus.meta["counts"])
     notes = tuple(dict.fromkeys([*corpus.meta["notes"], *(note for each in eval_sets for note in each.notes)]))
     announce(f"training text: {counts.describe()}")
-    for line in [*notes, *(eval_set.describe_overlap() for eval_set in eval_sets)]:
+    for line in [*counts.notable(), *notes, *(eval_set.describe_overlap() for eval_set in eval_sets)]:
         announce(line)
     test = {eval_set.name: eval_set for eval_set in eval_sets[1:]}
     return PreparedData(tokenizers=tokenizers, train=corpus, counts=counts, dev=eval_sets[0], test=test, notes=notes)
 
 
 def _tokenizers_and_corpus(
-    texts: Sequence[ParallelText], config: TrainConfig, problems: Sequence[Problem], announce: Callable[[str], None]
+    texts: Sequence[ParallelText],
+    config: TrainConfig,
+    problems: Sequence[Problem],
+    announce: Callable[[str], None],
+    require_tokenizers: Callable[[TokenizerPair], None] | None,
 ) -> tuple[TokenizerPair, Corpus]:
     """Both from the cache, or made now; when there are `problems` already, reading ends before anything is made."""
     data, cache = config.data, Path(config.runtime.cache_folder)
     given = given_tokenizers(config.tokenizer)
+    if given is not None and data.subword_alpha is not None:
+        require_unigram(given)
     fingerprints = [text.fingerprint for text in texts]
     tokenizer_folder = cache / "tokenizers" / _tokenizer_key(fingerprints, data, config.tokenizer)
     tokenizers = given
     if given is None and tokenizer_folder.exists():
         tokenizers = _cached_tokenizers(tokenizer_folder)
     if tokenizers is not None:
+        if require_tokenizers is not None:
+            require_tokenizers(tokenizers)
         corpus_folder = cache / "corpora" / _corpus_key(fingerprints, data, tokenizers)
         if corpus_folder.exists():
             announce(f"encoded corpus: from the cache, {corpus_folder}")
@@ -147,6 +165,8 @@ def _tokenizers_and_corpus(
         kind = f"{config.tokenizer.algorithm}, {config.tokenizer.vocab_size:,} pieces"
         kind += " for both sides" if tokenizers.is_joint else " a side"
         announce(f"tokenizer: trained in {time.perf_counter() - start:.1f} s ({kind})")
+        if require_tokenizers is not None:
+            require_tokenizers(tokenizers)
     corpus_folder = cache / "corpora" / _corpus_key(fingerprints, data, tokenizers)
     with new_folder(corpus_folder) as folder:
         encode_corpus(folder, texts, verdicts, tokenizers, data)
@@ -212,6 +232,19 @@ def given_tokenizers(config: TokenizerConfig) -> TokenizerPair | None:
         return None
     src, tgt = Tokenizer.load(config.src_model_file), Tokenizer.load(config.tgt_model_file)
     return TokenizerPair(src=src, tgt=tgt, is_joint=False)
+
+
+def require_unigram(tokenizers: TokenizerPair) -> None:
+    """Refuses tokenizers whose segmentations have no probabilities to draw by.
+
+    Raises:
+        TokenizerError: MT084.
+    """
+    algorithms = {tokenizers.src.algorithm, tokenizers.tgt.algorithm}
+    if other := algorithms - {"unigram"}:
+        message = f"`data.subword_alpha` draws by a unigram model, but the tokenizer is of the kind {min(other)}"
+        advice = "give a unigram tokenizer, or leave `data.subword_alpha` out"
+        raise TokenizerError(Problem("MT084", message, where="data.subword_alpha", help=advice))
 
 
 def _tokenizer_key(fingerprints: Sequence[str], data: DataConfig, tokenizer: TokenizerConfig) -> str:

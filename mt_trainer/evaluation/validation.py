@@ -9,8 +9,9 @@ from mt_trainer.data.loader import Batch, pad_pairs
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set
 from mt_trainer.evaluation.metrics import Metrics
-from mt_trainer.objectives.translation_loss import LossSums
-from mt_trainer.teacher_forcing import TeacherForcing, add_sums
+from mt_trainer.machine import seed_everything
+from mt_trainer.objectives.loss_sums import LossSums, add_sums
+from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.tokenizer import TokenizerPair
 
 
@@ -52,12 +53,16 @@ class Validator:
         )
 
     def likelihood(self, teacher_forcing: TeacherForcing, device: torch.device) -> LossSums:
-        """Sums over the set's target tokens, EOS included, with entropy and confidence; without dropout."""
+        """Sums over the set's target tokens, EOS included, with entropy and confidence; without dropout.
+
+        An objective that draws from a teacher draws the same every time.
+        """
         was_training = teacher_forcing.training
         teacher_forcing.eval()
         total: LossSums | None = None
         with torch.no_grad():
-            for batch in self.batches:
+            for index, batch in enumerate(self.batches):
+                seed_everything(index)
                 total = add_sums(total, teacher_forcing(batch.to(device), with_diagnostics=True))
         teacher_forcing.train(was_training)
         assert total is not None, "an evaluation set is never empty"

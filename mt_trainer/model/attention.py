@@ -44,18 +44,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: 
     Returns:
         [B, H, T, K], in the dtype of the query.
     """
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        return attend_in_bf16(query, key, value, mask, dropout=dropout)
+    if query.device.type == "cpu" and (dropout or query.dtype == torch.bfloat16):
+        return attend_written_out(query, key, value, mask, dropout=dropout)
     has_keys = mask.any(dim=-1, keepdim=True)
     context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | ~has_keys, dropout_p=dropout)
     return context * has_keys
 
 
-def attend_in_bf16(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
-    """The same, written out, for bfloat16 on a CPU, where the built-in kernel is slower than float32.
+def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
+    """The same, written out, for a CPU in bfloat16, where the built-in kernel is slower than float32, or with dropout.
 
-    The products are bfloat16 matmuls, the softmax is float32. `benchmarks/attention.py` compares it with the built-in
-    kernel, forward and backward: 0.7 of its time in float32 on two threads of a CPU with AVX512-BF16, 0.9 on one.
+    The products are matmuls of the dtype given, the softmax is float32. `benchmarks/attention.py` compares it with the
+    built-in kernel, forward and backward: 0.7 of its time in float32 on two threads of a CPU with AVX512-BF16, 0.9 on
+    one. With dropout the built-in kernel would be written out as well, and its mask would come from torch's default
+    generator, which threads share.
     """
     bias = torch.where(mask, 0.0, HIDDEN)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).float() + bias

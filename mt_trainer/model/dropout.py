@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mt_trainer.machine import cpu_generator
+
 LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
     """Zeroes elements with probability p while training and scales the rest by 1 / (1 - p) (Srivastava et al., 2014).
 
-    The mask comes from torch's default generator, so seeding it makes the mask reproducible.
+    The mask comes from `cpu_generator` (on a GPU from torch's default generator): seeding it makes it reproducible.
     """
 
     def __init__(self, p: float) -> None:
@@ -41,6 +43,6 @@ class Dropout(nn.Module):
 def keep_mask(x: Tensor, p: float) -> Tensor:
     """A tensor like x that is 0 with probability p (to 1/65536) and else 1 / (1 - p)."""
     dropped = min(round(p * LEVELS), LEVELS - 1)
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=cpu_generator())
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     return (bits >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))

@@ -1,38 +1,208 @@
-"""From the config to an objective. The one place of this package that sees a config."""
+"""From the config to an objective. Only the `build...` files of this package see a config."""
 
 from functools import partial
 from typing import assert_never
 
-from mt_trainer.config.objective import CrossEntropyConfig, LabelSmoothingConfig, ObjectiveConfig, TaiLrConfig
-from mt_trainer.objectives.logit_statistics import Statistic
-from mt_trainer.objectives.objective import (
-    Objective,
-    TokenWeight,
+from torch import Tensor
+
+from mt_trainer.config.objective import (
+    AntiFocalConfig,
+    BrierConfig,
+    ClassWeightedConfig,
+    ConfidencePenaltyConfig,
+    CrossEntropyConfig,
+    DistillationConfig,
+    EarthMoverConfig,
+    ErrorNormTruncationConfig,
+    FocalConfig,
+    GoldDeltaConfig,
+    GraduatedLabelSmoothingConfig,
+    LabelSmoothingConfig,
+    LossTruncationConfig,
+    MixCEConfig,
+    ObjectiveConfig,
+    RDropConfig,
+    SingleObjective,
+    SparseDistillationConfig,
+    SphericalConfig,
+    StagesConfig,
+    TaiLrConfig,
+    UnlikelihoodConfig,
+    WeightedLabelSmoothingConfig,
+)
+from mt_trainer.objectives.build_smoothing import (
+    Vocabulary,
+    build_class_weighted,
+    build_confidence_penalty,
+    build_graduated_label_smoothing,
+    build_label_smoothing,
+    build_weighted_label_smoothing,
     cross_entropy_objective,
     label_smoothing_objective,
 )
-from mt_trainer.objectives.per_token import smoothing_prior, tailr, tailr_weight
+from mt_trainer.objectives.build_varying import in_stages, with_z_loss
+from mt_trainer.objectives.build_weighting import (
+    build_anti_focal,
+    build_error_norm_truncation,
+    build_focal,
+    build_gold_delta,
+    build_loss_truncation,
+    build_mixce,
+    build_tailr,
+)
+from mt_trainer.objectives.divergences import distillation, ghost_distillation, r_drop, sparse_distillation
+from mt_trainer.objectives.earth_mover import earth_mover
+from mt_trainer.objectives.logit_statistics import Statistic
+from mt_trainer.objectives.objective import AnyObjective, Objective, PairObjective, Source, TeacherPieces
+from mt_trainer.objectives.scores import brier, spherical
+from mt_trainer.objectives.smoothing import smoothing_epsilon
+from mt_trainer.objectives.token_inputs import Constants
+from mt_trainer.objectives.unlikelihood import unlikelihood
+
+__all__ = ["build_objective", "cross_entropy_objective", "label_smoothing_objective"]
 
 
-def build_objective(config: ObjectiveConfig, *, vocab_size: int, pad_id: int) -> Objective:
-    """The objective of a config, for an output vocabulary of `vocab_size` pieces."""
+def build_objective(
+    config: ObjectiveConfig,
+    *,
+    vocab_size: int,
+    pad_id: int,
+    target_counts: Tensor | None = None,
+    source_counts: Tensor | None = None,
+) -> AnyObjective:
+    """The objective of a config.
+
+    Args:
+        config: section `objective`.
+        vocab_size: V, the number of output pieces, special ones included.
+        pad_id: the id of padding.
+        target_counts: [V], how often each piece is a label in the training text, the end mark included; for priors
+            that follow the text.
+        source_counts: [V], how often each piece is read on the source side of it; for weighted label smoothing.
+
+    Raises:
+        ConfigError: MT028 for a file that cannot be used, MT029 for a text that lacks what is asked for.
+        ValueError: counts are needed that were not given.
+    """
+    vocabulary = Vocabulary(vocab_size, pad_id, target_counts, source_counts)
+    if isinstance(config, StagesConfig):
+        return in_stages([(stage.until_step, _build(stage.objective, vocabulary)) for stage in config.stages])
+    return _build(config, vocabulary)
+
+
+def _build(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjective:
+    return with_z_loss(_build_alone(config, vocabulary), config.z_loss)
+
+
+def _build_alone(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjective:
+    """One objective, without the z-loss."""
     match config:
         case CrossEntropyConfig():
             return cross_entropy_objective()
         case LabelSmoothingConfig():
-            return label_smoothing_objective(
-                config.convention, epsilon=config.epsilon, vocab_size=vocab_size, pad_id=pad_id
-            )
+            return build_label_smoothing(config, vocabulary)
+        case ClassWeightedConfig():
+            return build_class_weighted(config, vocabulary)
+        case WeightedLabelSmoothingConfig():
+            return build_weighted_label_smoothing(config, vocabulary)
+        case GraduatedLabelSmoothingConfig():
+            return build_graduated_label_smoothing(config, vocabulary)
+        case ConfidencePenaltyConfig():
+            return build_confidence_penalty(config, vocabulary)
         case TaiLrConfig():
-            gamma, min_weight, epsilon = config.gamma, config.min_weight, config.epsilon
-            terms = f"(1 - {epsilon:g}) w nll + {epsilon:g} mean_v(-log p_v)" if epsilon else "w nll"
-            return Objective(
-                partial(tailr, gamma=gamma, min_weight=min_weight, epsilon=epsilon),
-                frozenset({Statistic.PRIOR_LOGIT} if epsilon else ()),
-                prior=smoothing_prior("torch", vocab_size=vocab_size, pad_id=pad_id) if epsilon else None,
-                formula=f"TaiLr: {terms},"
-                f"  w = clamp(p_y / ({gamma:g} + (1 - {gamma:g}) p_y), {min_weight:g}, 1) held constant",
-                weight=TokenWeight(partial(tailr_weight, gamma=gamma, min_weight=min_weight), floor=min_weight),
-            )
+            return build_tailr(config, vocabulary)
+        case MixCEConfig():
+            return build_mixce(config)
+        case GoldDeltaConfig():
+            return build_gold_delta(config, vocabulary)
+        case FocalConfig():
+            return build_focal(config)
+        case AntiFocalConfig():
+            return build_anti_focal(config)
+        case ErrorNormTruncationConfig():
+            return build_error_norm_truncation(config, vocabulary)
+        case LossTruncationConfig():
+            return build_loss_truncation(config, vocabulary)
+        case BrierConfig() | SphericalConfig():
+            return _score(config, vocabulary)
+        case EarthMoverConfig():
+            return _earth_mover(config)
+        case UnlikelihoodConfig():
+            return _unlikelihood(config, vocabulary)
+        case RDropConfig():
+            return _r_drop(config, vocabulary)
+        case DistillationConfig():
+            return _distillation(config)
+        case SparseDistillationConfig():
+            return _sparse_distillation(config)
         case _:
             assert_never(config)
+
+
+def _score(config: BrierConfig | SphericalConfig, vocabulary: Vocabulary) -> Objective:
+    epsilon, size = config.epsilon, vocabulary.size
+    is_brier = isinstance(config, BrierConfig)
+    score = "S(v) = sum p^2 - 2 p_v" if is_brier else "S(v) = -p_v / sqrt(sum p^2)"
+    smooth = f"(1 - {epsilon:g}) S(y) + {epsilon:g} mean_v S(v) + {epsilon / size:.3g} sum_(p_v < {epsilon / size:.3g})"
+    return Objective(
+        partial(brier if is_brier else spherical, epsilon=epsilon, vocab_size=size),
+        frozenset({Statistic.SUM_SQ_PROB, Statistic.TAIL_NLL} if epsilon else {Statistic.SUM_SQ_PROB}),
+        formula=f"{config.name} score: {f'{smooth}(-log p_v)' if epsilon else 'S(y)'},  {score}",
+        constants=Constants(tail_below=epsilon / size if epsilon else None),
+    )
+
+
+def _earth_mover(config: EarthMoverConfig) -> Objective:
+    balanced = "(nll + [nll / d] d) / 2" if config.variant == 1 else "d + [d / nll] nll"
+    own = " + [p_y]" if config.adaptive else ""
+    return Objective(
+        partial(earth_mover, variant=config.variant, adaptive=config.adaptive),
+        frozenset({Statistic.EXPECTED_EMBEDDING}),
+        formula=f"EMO-{config.variant}: {balanced},  d = 1 - sum_v p_v cos(E_y, E_v){own},  [] held constant",
+        embeds_with_output=True,
+    )
+
+
+def _unlikelihood(config: UnlikelihoodConfig, vocabulary: Vocabulary) -> Objective:
+    epsilon = config.epsilon
+    smoothed = f"(1 - {epsilon:g}) nll + {epsilon:g} mean_v(-log p_v)" if epsilon else "nll"
+    return Objective(
+        partial(unlikelihood, alpha=config.alpha, epsilon=epsilon),
+        frozenset({Statistic.GATHERED_LOGITS, Statistic.PRIOR_LOGIT} if epsilon else {Statistic.GATHERED_LOGITS}),
+        formula=f"unlikelihood: {smoothed} + {config.alpha:g} sum_(c before y)(-log(1 - p_c))",
+        constants=vocabulary.uniform if epsilon else Constants(),
+        source=Source.PREVIOUS_TARGETS,
+    )
+
+
+def _r_drop(config: RDropConfig, vocabulary: Vocabulary) -> PairObjective:
+    epsilon = smoothing_epsilon(config.convention, epsilon=config.epsilon, num_pieces=vocabulary.size)
+    return PairObjective(
+        partial(r_drop, alpha=config.alpha, epsilon=epsilon),
+        other="dropout",
+        formula=f"R-Drop: LS(p) + LS(q) + {config.alpha:g} (KL(p || q) + KL(q || p)) / 2,  "
+        f"LS = (1 - {epsilon:.6g}) nll + {epsilon:.6g} mean_v(-log p_v)",
+    )
+
+
+def _distillation(config: DistillationConfig) -> PairObjective:
+    mix, temperature = config.mix, config.temperature
+    tempered = f" at temperature {temperature:g}, times its square" if temperature != 1 else ""
+    skew = f" ({config.share:g})" if config.divergence not in ("forward_kl", "reverse_kl", "tv") else ""
+    return PairObjective(
+        partial(distillation, divergence=config.divergence, mix=mix, skew=config.share, temperature=temperature),
+        other="teacher",
+        formula=f"distillation: (1 - {mix:g}) nll + {mix:g} {config.divergence}{skew} to the teacher{tempered}",
+    )
+
+
+def _sparse_distillation(config: SparseDistillationConfig) -> Objective:
+    pieces = f"{config.num_pieces} {'best pieces' if config.method == 'top' else 'draws'} of the teacher"
+    rest = " and one class for all others" if config.ghost else ""
+    return Objective(
+        partial(ghost_distillation if config.ghost else sparse_distillation, mix=config.mix),
+        frozenset({Statistic.GATHERED_LOGITS}),
+        formula=f"sparse distillation: (1 - {config.mix:g}) nll + {config.mix:g} sum_k t_k(-log p_k), {pieces}{rest}",
+        source=Source.TEACHER,
+        teacher_pieces=TeacherPieces(config.num_pieces, config.method),
+    )

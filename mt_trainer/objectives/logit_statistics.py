@@ -5,16 +5,19 @@ counts per sentence. The numbers suffice for the objectives of `per_token.py` by
 distribution. This file holds their names and their definition on given logits; `linear.py` computes the same
 numbers together with the output projection, without ever holding the logits of all tokens.
 
-Shapes: N target tokens, V vocabulary.
+Shapes: N target tokens, V vocabulary, K ids per token, E width of a fixed embedding.
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 
 class Statistic(StrEnum):
@@ -25,6 +28,10 @@ class Statistic(StrEnum):
     PRIOR_LOGIT = "prior_logit"
     SUM_SQ_PROB = "sum_sq_prob"
     ENTROPY = "entropy"
+    EXPECTED_VALUE = "expected_value"
+    TAIL_NLL = "tail_nll"
+    GATHERED_LOGITS = "gathered_logits"
+    EXPECTED_EMBEDDING = "expected_embedding"
     MAX_LOGIT = "max_logit"
     ARGMAX = "argmax"
 
@@ -32,30 +39,31 @@ class Statistic(StrEnum):
 ALWAYS = frozenset({Statistic.LOGSUMEXP, Statistic.TARGET_LOGIT, Statistic.MAX_LOGIT})
 """Present whether asked for or not: any loss needs the first two, and the third falls out of the first."""
 
-DIFFERENTIABLE = frozenset(
-    {
-        Statistic.LOGSUMEXP,
-        Statistic.TARGET_LOGIT,
-        Statistic.PRIOR_LOGIT,
-        Statistic.SUM_SQ_PROB,
-        Statistic.ENTROPY,
-    }
-)
+DIFFERENTIABLE = frozenset(Statistic) - {Statistic.MAX_LOGIT, Statistic.ARGMAX}
 """The statistics that carry a gradient. `max_logit` and `argmax` are for accuracy and calibration only."""
 
 
 @dataclass(frozen=True)
 class LogitStatistics:
-    """Statistics of N distributions over the vocabulary, each a tensor [N] in float32 (float64 for float64 logits).
+    """Statistics of N distributions over the vocabulary, in float32 (float64 for float64 logits), [N] if not said.
 
     With z the logits of a token, p = softmax(z) and y its label, the properties are named after what they hold.
     Reading one that was not asked for raises KeyError and says so.
 
     Attributes:
         values: the tensors by name.
+        inputs: what is known of the same tokens beside their logits.
+        constants: what the objective holds fixed.
     """
 
     values: Mapping[Statistic, Tensor]
+    inputs: TokenInputs
+    constants: Constants
+
+    def __getitem__(self, rows: slice) -> "LogitStatistics":
+        """The same for some of the tokens, as views."""
+        values = {name: value[rows] for name, value in self.values.items()}
+        return LogitStatistics(values, self.inputs[rows], self.constants)
 
     def _value(self, name: Statistic) -> Tensor:
         if name not in self.values:
@@ -88,6 +96,26 @@ class LogitStatistics:
         return self._value(Statistic.ENTROPY)
 
     @property
+    def expected_value(self) -> Tensor:
+        """sum_v p_v c_v for the fixed values c."""
+        return self._value(Statistic.EXPECTED_VALUE)
+
+    @property
+    def tail_nll(self) -> Tensor:
+        """sum of -log p_v over the pieces with p_v < t, for the fixed t; its gradient holds that set constant."""
+        return self._value(Statistic.TAIL_NLL)
+
+    @property
+    def gathered_logits(self) -> Tensor:
+        """z_v of the K pieces v that `inputs.ids` names for each token, [N, K]."""
+        return self._value(Statistic.GATHERED_LOGITS)
+
+    @property
+    def expected_embedding(self) -> Tensor:
+        """sum_v p_v E_v for the fixed embedding E, [N, E]."""
+        return self._value(Statistic.EXPECTED_EMBEDDING)
+
+    @property
     def max_logit(self) -> Tensor:
         """max_v z_v. No gradient."""
         return self._value(Statistic.MAX_LOGIT)
@@ -113,40 +141,64 @@ class LogitStatistics:
         return self.logsumexp - self.prior_logit
 
     @property
+    def gathered_log_prob(self) -> Tensor:
+        """log p_v of the K pieces v that `inputs.ids` names for each token, [N, K]."""
+        return self.gathered_logits - self.logsumexp.unsqueeze(-1)
+
+    @property
+    def label_value(self) -> Tensor:
+        """The fixed number of each token's label."""
+        return required(self.constants.per_label, "per_label").to(self.logsumexp)[self.inputs.labels]
+
+    @property
+    def label_embedding(self) -> Tensor:
+        """The fixed vector of each token's label, [N, E]."""
+        vectors = required(self.constants.embedding, "embedding")[self.inputs.labels].to(self.logsumexp)
+        if self.constants.embedding_scale is None:
+            return vectors
+        return vectors * self.constants.embedding_scale.to(self.logsumexp)[self.inputs.labels].unsqueeze(-1)
+
+    @property
     def max_log_prob(self) -> Tensor:
         """log max_v p_v, the logarithm of the model's confidence. No gradient through the maximum."""
         return self.max_logit - self.logsumexp
 
 
 def logit_statistics(
-    logits: Tensor, labels: Tensor, *, prior: Tensor | None, needs: AbstractSet[Statistic]
+    logits: Tensor, inputs: TokenInputs, *, constants: Constants, needs: AbstractSet[Statistic]
 ) -> LogitStatistics:
     """The definition: statistics of given logits, differentiable by autograd. Ambient autocast is ignored.
 
     Args:
         logits: [N, V]; half precision is raised to float32 first.
-        labels: [N] int64.
-        prior: [V], sums to one; only for `prior_logit`.
+        inputs: of the same tokens; `gathered_logits` reads their ids.
+        constants: what `prior_logit`, `expected_value`, `tail_nll` and `expected_embedding` are taken against.
         needs: what to compute beside `ALWAYS`.
+
+    Raises:
+        ValueError: a statistic is asked for without the input or constant that it is taken against.
     """
     z = logits.to(statistics_dtype(logits.dtype))
-    values = {
-        Statistic.LOGSUMEXP: z.logsumexp(dim=-1),
-        Statistic.TARGET_LOGIT: z.gather(-1, labels.unsqueeze(-1)).squeeze(-1),
-        Statistic.MAX_LOGIT: z.detach().amax(dim=-1),
-    }
-    if Statistic.PRIOR_LOGIT in needs:
-        with torch.autocast(z.device.type, enabled=False):  # it would round both factors
-            values[Statistic.PRIOR_LOGIT] = z @ required_prior(prior).to(z)
-    if needs & {Statistic.SUM_SQ_PROB, Statistic.ENTROPY}:
+    with torch.autocast(z.device.type, enabled=False):  # it would round the factors of the products
         log_p = z.log_softmax(dim=-1)
-        if Statistic.SUM_SQ_PROB in needs:
-            values[Statistic.SUM_SQ_PROB] = log_p.exp().square().sum(dim=-1)
-        if Statistic.ENTROPY in needs:
-            values[Statistic.ENTROPY] = -(log_p.exp() * log_p).sum(dim=-1)
-    if Statistic.ARGMAX in needs:
-        values[Statistic.ARGMAX] = z.argmax(dim=-1)
-    return LogitStatistics(values)
+        p = log_p.exp()
+        define = {
+            Statistic.LOGSUMEXP: lambda: z.logsumexp(dim=-1),
+            Statistic.TARGET_LOGIT: lambda: z.gather(-1, inputs.labels.unsqueeze(-1)).squeeze(-1),
+            Statistic.MAX_LOGIT: lambda: z.detach().amax(dim=-1),
+            Statistic.ARGMAX: lambda: z.argmax(dim=-1),
+            Statistic.PRIOR_LOGIT: lambda: z @ required(constants.prior, "prior").to(z),
+            Statistic.SUM_SQ_PROB: lambda: p.square().sum(dim=-1),
+            Statistic.ENTROPY: lambda: -(p * log_p).sum(dim=-1),
+            Statistic.EXPECTED_VALUE: lambda: p @ required(constants.values, "values").to(z),
+            Statistic.TAIL_NLL: lambda: -log_p.where(p < required(constants.tail_below, "tail_below"), 0).sum(dim=-1),
+            Statistic.GATHERED_LOGITS: lambda: z.gather(-1, required(inputs.ids, "ids")),
+            Statistic.EXPECTED_EMBEDDING: lambda: (
+                (p if constants.embedding_scale is None else p * constants.embedding_scale.to(z))
+                @ required(constants.embedding, "embedding").to(z)
+            ),
+        }
+        return LogitStatistics({name: define[name]() for name in sorted(ALWAYS | needs)}, inputs, constants)
 
 
 def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -154,8 +206,11 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def required_prior(prior: Tensor | None) -> Tensor:
-    """The prior, or ValueError where `prior_logit` is asked for without one."""
-    if prior is None:
-        raise ValueError("`prior_logit` needs a prior [V]")
-    return prior
+T = TypeVar("T")
+
+
+def required(value: T | None, name: str) -> T:
+    """The input or constant that a statistic is taken against, or ValueError where it is missing."""
+    if value is None:
+        raise ValueError(f"an objective reads `{name}`, which was not given")
+    return value

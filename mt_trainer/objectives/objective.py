@@ -1,22 +1,31 @@
 """What an objective is, for those who compute it: a function, what it needs, and how it is written."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
 
 from torch import Tensor
 
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
-from mt_trainer.objectives.per_token import (
-    SmoothingConvention,
-    cross_entropy,
-    label_smoothing,
-    smoothing_epsilon,
-    smoothing_prior,
-)
+from mt_trainer.objectives.token_inputs import Constants
 
 TokenFunction = Callable[[LogitStatistics], Tensor]
 """Statistics of N tokens -> one number each, [N]. It treats every token alone: it is called on any part of a batch."""
+
+
+class Source(StrEnum):
+    """Where the inputs of an objective come from, beside the labels."""
+
+    LABELS = "labels"
+    """Nowhere else."""
+    PREVIOUS_TARGETS = "previous_targets"
+    """`ids` are the pieces before the token in its own sentence, each once and its own label not among them;
+    `id_weights` are 1, and 0 where an id only fills the row."""
+    EVALUATION_PASS = "evaluation_pass"
+    """`weight_nll` is that of the model in evaluation mode, without dropout; without it, that of the pass itself."""
+    TEACHER = "teacher"
+    """`ids` and `id_weights` are pieces of the teacher's distribution, see `TeacherPieces`."""
 
 
 @dataclass(frozen=True)
@@ -32,50 +41,108 @@ class TokenWeight:
     floor: float
 
 
+@dataclass(frozen=True)
+class Truncation:
+    """Leaves out the worst `fraction` of tokens or sentences, as judged by those seen in the steps before.
+
+    Attributes:
+        unit: what is left out as a whole; the score of a sentence is the mean of its tokens'.
+        score: of each token [N], without gradient; the higher, the worse.
+        fraction: share left out; 0 where nothing is left out yet and scores are only gathered.
+        window: how many of the newest scores the quantile is taken over.
+        min_count: nothing is left out before so many scores are known.
+    """
+
+    unit: Literal["token", "sentence"]
+    score: TokenFunction
+    fraction: float
+    window: int
+    min_count: int
+
+
+@dataclass(frozen=True)
+class TeacherPieces:
+    """How a teacher's distribution is cut down to some pieces: its `num_pieces` best, or as many draws."""
+
+    num_pieces: int
+    method: Literal["top", "sample"]
+
+
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """An objective with its numbers filled in.
+    """An objective with its numbers filled in, a function of each token's logit statistics.
 
     Attributes:
         function: the loss of each token, in nats.
         needs: the statistics that it reads beside those always present.
-        prior: [V], sums to one; None where `needs` lacks `prior_logit`.
         formula: one line for people, for example `(1 - 0.1) nll + 0.1 mean_v(-log p_v)`.
+        constants: what it holds fixed.
         weight: the token weights inside the function, if it has any.
+        source: where its inputs come from.
+        embeds_with_output: whether `constants.embedding` is to be the output projection's rows, normed and without
+            gradient.
+        truncation: which tokens or sentences are left out, if any are.
+        teacher_pieces: set where `source` is the teacher.
+        parameters: the numbers that change with training, as they stand, for the log.
+        varies: the objective at a step, counted from 1; None where it stays as it is.
     """
 
     function: TokenFunction
     needs: frozenset[Statistic]
-    prior: Tensor | None
     formula: str
-    weight: TokenWeight | None
+    constants: Constants = field(default_factory=Constants)
+    weight: TokenWeight | None = None
+    source: Source = Source.LABELS
+    embeds_with_output: bool = False
+    truncation: Truncation | None = None
+    teacher_pieces: TeacherPieces | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    varies: "Callable[[int], AnyObjective] | None" = None
+
+    def at(self, step: int) -> "AnyObjective":
+        """The objective as it stands at a step, counted from 1."""
+        return self if self.varies is None else self.varies(step)
 
 
-def cross_entropy_objective() -> Objective:
-    """Cross-entropy; it needs nothing beyond what is always present."""
-    return Objective(cross_entropy, frozenset(), prior=None, formula="cross-entropy: nll", weight=None)
+@dataclass(frozen=True, eq=False)
+class LogitPair:
+    """Two distributions over the vocabulary for each of n tokens.
 
-
-def label_smoothing_objective(
-    convention: SmoothingConvention, *, epsilon: float, vocab_size: int, pad_id: int
-) -> Objective:
-    """Label smoothing of a toolkit's convention; with `epsilon` 0 it is `cross_entropy_objective`.
-
-    Raises:
-        ValueError: `epsilon` is outside 0 <= epsilon < 1, or the convention leaves out padding and the vocabulary has
-            no piece `pad_id`.
+    Attributes:
+        logits: [n, V], of the model.
+        other: [n, V], of its second pass or of the teacher (then without gradient).
+        labels: [n] int64.
     """
-    if not 0 <= epsilon < 1:
-        raise ValueError(f"smoothing {epsilon} is outside 0 <= smoothing < 1")
-    if epsilon == 0:
-        return cross_entropy_objective()
-    mass = smoothing_epsilon(convention, epsilon=epsilon, vocab_size=vocab_size)
-    prior_nll = "mean_{v != pad}(-log p_v)" if convention == "no_pad" else "mean_v(-log p_v)"
-    asked = "" if mass == epsilon else f", epsilon {epsilon:g}"
-    return Objective(
-        partial(label_smoothing, epsilon=mass),
-        frozenset({Statistic.PRIOR_LOGIT}),
-        prior=smoothing_prior(convention, vocab_size=vocab_size, pad_id=pad_id),
-        formula=f"label smoothing: (1 - {mass:.6g}) nll + {mass:.6g} {prior_nll}  [{convention} convention{asked}]",
-        weight=None,
-    )
+
+    logits: Tensor
+    other: Tensor
+    labels: Tensor
+
+
+PairFunction = Callable[[LogitPair], Tensor]
+"""Two distributions for n tokens -> one number each, [n]. It treats every token alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairObjective:
+    """An objective over two distributions for each token, with its numbers filled in.
+
+    Attributes:
+        function: the loss of each token, in nats.
+        other: whose the second distribution is: the model's own with other dropout, or a teacher's.
+        formula: one line for people.
+        parameters, varies: as for `Objective`.
+    """
+
+    function: PairFunction
+    other: Literal["dropout", "teacher"]
+    formula: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    varies: "Callable[[int], AnyObjective] | None" = None
+
+    def at(self, step: int) -> "AnyObjective":
+        """The objective as it stands at a step, counted from 1."""
+        return self if self.varies is None else self.varies(step)
+
+
+AnyObjective = Objective | PairObjective

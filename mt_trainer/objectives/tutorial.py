@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from mt_trainer.objectives.logit_statistics import Statistic, logit_statistics
 from mt_trainer.objectives.objective import TokenFunction
-from mt_trainer.objectives.per_token import kl_label_smoothing, label_smoothing, smoothing_prior
+from mt_trainer.objectives.priors import smoothing_prior
+from mt_trainer.objectives.smoothing import kl_label_smoothing, label_smoothing
+from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 
 class _MeanOverTokens(nn.Module):
@@ -32,8 +34,8 @@ class _MeanOverTokens(nn.Module):
         mask = labels != self.pad_id
         statistics = logit_statistics(
             logits.reshape(-1, logits.size(-1)),
-            labels.where(mask, 0),
-            prior=self.prior,
+            TokenInputs(labels.where(mask, 0)),
+            constants=Constants(prior=self.prior),
             needs={Statistic.PRIOR_LOGIT},
         )
         return self.function(statistics).where(mask, 0).sum() / mask.sum().clamp(min=1)

@@ -2,17 +2,23 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from mt_trainer.config import TrainConfig
-from mt_trainer.data.corpus import Corpus
-from mt_trainer.data.loader import Loader, PairList
+from mt_trainer.data.corpus import Corpus, Pairs
+from mt_trainer.data.counts import source_counts, target_counts
+from mt_trainer.data.loader import Loader
 from mt_trainer.data.prepare import PreparedData
+from mt_trainer.data.subword_sampling import SubwordSampler
 from mt_trainer.machine import Machine, seed_everything
-from mt_trainer.model import Transformer, build_transformer
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.tokenizer import TokenizerPair
+from mt_trainer.training.building import build_model
 from mt_trainer.training.learner import Learner
+from mt_trainer.training.teacher import RunTeacher
+from mt_trainer.training.workers import Workers, build_workers
 
 
 @dataclass(frozen=True)
@@ -23,43 +29,74 @@ class Parts:
     teacher_forcing: TeacherForcing
     schedule: Schedule
     loader: Loader
+    workers: Workers | None
 
 
-def assemble(config: TrainConfig, data: PreparedData, machine: Machine) -> Parts:
-    """A freshly initialised learner on its device, and the way to its data. The weights depend on the seed alone."""
+def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher: RunTeacher | None) -> Parts:
+    """A freshly initialised learner on its device, and the way to its data. The weights depend on the seed alone.
+
+    Raises:
+        ConfigError: MT028 or MT029, when a prior of the objective does not fit the vocabulary or the training text.
+    """
     tokenizers = data.tokenizers
+    loss = build_loss(config, tokenizers, data.train, machine)
     seed_everything(config.runtime.seed)
     model = build_model(config, tokenizers).to(machine.device)
-    vocabulary = {"vocab_size": tokenizers.tgt.vocab_size, "pad_id": tokenizers.tgt.pad_id}
-    loss = TranslationLoss(**vocabulary, objective=build_objective(config.objective, **vocabulary))
     decay = config.training.ema_decay
     return Parts(
         learner=Learner(
-            model, build_optimizer(config.optim, model), ExponentialMovingAverage(model, decay) if decay else None
+            model,
+            build_optimizer(config.optim, model),
+            ExponentialMovingAverage(model, decay) if decay else None,
+            loss,
+            teacher_hash=teacher.weights_hash if teacher else None,
         ),
-        teacher_forcing=TeacherForcing(model, loss, machine.dtype).to(machine.device).train(),
+        teacher_forcing=TeacherForcing(model, loss, machine.dtype, teacher.teacher if teacher else None)
+        .to(machine.device)
+        .train(),
         schedule=build_schedule(
             config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps
         ),
-        loader=build_loader(config, tokenizers, data.train),
+        loader=build_loader(config, tokenizers, data.train, build_sampler(config, tokenizers, data.train)),
+        workers=build_workers(config.training.accumulation, machine),
     )
 
 
-def build_model(config: TrainConfig, tokenizers: TokenizerPair) -> Transformer:
-    """The freshly initialised model of a config; seed torch before."""
-    return build_transformer(
-        config.model,
-        src_vocab_size=tokenizers.src.vocab_size,
-        tgt_vocab_size=tokenizers.tgt.vocab_size,
-        max_positions=max_positions_of(config),
-        pad_id=tokenizers.tgt.pad_id,
+def build_loss(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus, machine: Machine) -> TranslationLoss:
+    """The loss of a config; priors that follow the text are those of the corpus."""
+    vocab_size, pad_id, eos_id = tokenizers.tgt.vocab_size, tokenizers.tgt.pad_id, tokenizers.tgt.eos_id
+    objective = build_objective(
+        config.objective,
+        vocab_size=vocab_size,
+        pad_id=pad_id,
+        target_counts=torch.from_numpy(target_counts(corpus, vocab_size=vocab_size, eos_id=eos_id)),
+        source_counts=torch.from_numpy(source_counts(corpus, vocab_size=tokenizers.src.vocab_size, eos_id=eos_id)),
+    )
+    is_cuda = machine.device.type == "cuda"  # a CPU takes what its cache holds
+    buffer_bytes = config.runtime.logit_buffer_bytes if is_cuda else None
+    return TranslationLoss(vocab_size, pad_id, objective=objective, logit_buffer_bytes=buffer_bytes)
+
+
+def build_sampler(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus) -> SubwordSampler | None:
+    """What cuts the corpus into other pieces every epoch, if the config asks for it."""
+    if config.data.subword_alpha is None:
+        return None
+    return SubwordSampler(
+        corpus,
+        tokenizers,
+        alpha=config.data.subword_alpha,
+        num_best=config.data.subword_num_best,
+        max_length=config.data.max_length,
+        seed=config.runtime.seed,
     )
 
 
-def build_loader(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus | PairList) -> Loader:
+def build_loader(
+    config: TrainConfig, tokenizers: TokenizerPair, pairs: Pairs, sampler: SubwordSampler | None
+) -> Loader:
     """The steps over a corpus. Both sides have the same special ids (`TokenizerPair` holds them to it)."""
     return Loader(
-        corpus,
+        pairs,
         row_length=config.data.max_length,
         rows_per_step=rows_per_step(config),
         accumulation=config.training.accumulation,
@@ -67,14 +104,10 @@ def build_loader(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus 
         pad_id=tokenizers.tgt.pad_id,
         bos_id=tokenizers.tgt.bos_id,
         eos_id=tokenizers.tgt.eos_id,
+        sampler=sampler,
     )
 
 
 def rows_per_step(config: TrainConfig) -> int:
     """Rows of one optimizer step, over all its micro-batches."""
     return config.training.batch_tokens // config.data.max_length
-
-
-def max_positions_of(config: TrainConfig) -> int:
-    """The longest row or output the model can place: generous, for texts longer than those trained on."""
-    return max(1024, 2 * config.data.max_length)

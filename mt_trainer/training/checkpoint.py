@@ -57,6 +57,11 @@ class Checkpoint:
         """Optimizer steps taken."""
         return int(self.state["step"])
 
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the file of weights to translate with."""
+        return str(json.loads((self.path / MANIFEST).read_bytes())["files"][MODEL]["sha256"])
+
     def model(self) -> dict[str, Tensor]:
         """The weights to translate with, on the CPU."""
         return load_file(self.path / MODEL)

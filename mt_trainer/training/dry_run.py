@@ -13,6 +13,7 @@ from mt_trainer.data.loader import PairList, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.evaluation.metrics import build_metrics
 from mt_trainer.machine import set_up_machine
+from mt_trainer.objectives.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
 from mt_trainer.training.display import duration, summary
 from mt_trainer.training.milestones import refuse_divergence
@@ -20,6 +21,7 @@ from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
+from mt_trainer.training.teacher import load_teacher
 
 TIMED_STEPS = 5
 
@@ -38,13 +40,19 @@ def dry_run(config: TrainConfig, run_folder: Path) -> str:
 
 
 def _try_out(config: TrainConfig, run_folder: Path) -> str:
+    check_objective(config)
     machine = set_up_machine(config.runtime)
     build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
     run = RunFolder.open(run_folder, config)
+    teacher = load_teacher(config, machine)
     with tempfile.TemporaryDirectory(prefix="mt_trainer-dry-run-") as temporary:
         runtime = config.runtime.model_copy(update={"cache_folder": temporary})
-        data = prepare_data(config.model_copy(update={"runtime": runtime}), announce=lambda line: None)
-        parts = assemble(config, data, machine)
+        data = prepare_data(
+            config.model_copy(update={"runtime": runtime}),
+            announce=lambda line: None,
+            require_tokenizers=teacher.require_tokenizers if teacher else None,
+        )
+        parts = assemble(config, data, machine, teacher)
         seconds, tokens = [], []
         for step, batches in enumerate([_fullest_step(config, data), *_first_steps(parts)], start=1):
             started = time.perf_counter()
@@ -57,6 +65,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
                 clip_norm=config.optim.clip_norm,
                 seed=config.runtime.seed,
                 device=machine.device,
+                workers=parts.workers,
             )
             refuse_divergence({"num_skipped": float(~result.is_finite)}, step)
             seconds.append(time.perf_counter() - started)
@@ -88,7 +97,7 @@ def _fullest_step(config: TrainConfig, data: PreparedData) -> StepBatches:
     """A step whose every position is taken: memory and time cannot be larger."""
     longest = [data.tokenizers.tgt.unk_id] * (config.data.max_length - 1)
     pairs = PairList([(longest, longest)] * rows_per_step(config))
-    return next(build_loader(config, data.tokenizers, pairs).steps(Position()))
+    return next(build_loader(config, data.tokenizers, pairs, None).steps(Position()))
 
 
 def _expected_time(config: TrainConfig, data: PreparedData, rate: float, tokens_per_step: float) -> str:

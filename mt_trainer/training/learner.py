@@ -10,6 +10,7 @@ from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
+from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
 from mt_trainer.training.progress import Progress
@@ -17,14 +18,23 @@ from mt_trainer.training.records import Records, Window
 from mt_trainer.training.retention import prune
 from mt_trainer.training.run_folder import RunFolder
 
+LOSS_PREFIX = "translation_loss."
+"""Of the names of what the loss remembers, among the optimizer's tensors."""
+
 
 @dataclass(frozen=True)
 class Learner:
-    """The model, its optimizer, and the moving average of its weights where there is one."""
+    """The model, its optimizer, the moving average of its weights where there is one, and what the loss remembers.
+
+    Attributes:
+        teacher_hash: of the weights of the teacher, if it has one: it cannot be exchanged on the way.
+    """
 
     model: Transformer
     optimizer: torch.optim.AdamW
     ema: ExponentialMovingAverage | None
+    translation_loss: TranslationLoss
+    teacher_hash: str | None = None
 
     def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
         """Inside the block the model has the weights that it is judged by: the average where there is one."""
@@ -49,6 +59,7 @@ class Learner:
         tensors = optimizer_tensors(self.optimizer, self.model)
         if self.ema is not None:
             tensors |= {f"weight.{name}": weight for name, weight in weights.items()}
+        tensors |= {f"{LOSS_PREFIX}{name}": t for name, t in self.translation_loss.state_dict().items()}
         state: dict[str, Any] = {
             "step": progress.step,
             "progress": progress.to_json(),
@@ -58,6 +69,7 @@ class Learner:
             "config": config_digest(run.config),
             "tokenizer": data.tokenizers.content_hash,
             "corpus": data.corpus_hash,
+            "teacher": self.teacher_hash,
         }
         evaluated = weights if self.ema is None else self.ema.average
         save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
@@ -69,16 +81,22 @@ class Learner:
         """Put everything back to where a checkpoint was written.
 
         Raises:
-            CheckpointError: MT100, when the training text is not the one that the run was started with.
+            CheckpointError: MT100, when the training text or the teacher is not the one that the run was started with.
         """
-        if checkpoint.state["corpus"] != data.corpus_hash:
-            message = "the training text is not the one that this run was started with"
-            help_ = "restore the text, or start another run folder"
-            raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
+        before, now = checkpoint.state, {"corpus": data.corpus_hash, "teacher": self.teacher_hash}
+        for name, called in (("corpus", "training text"), ("teacher", "teacher")):
+            if before.get(name) != now[name]:
+                message = f"the {called} is not the one that this run was started with"
+                help_ = f"restore the {called}, or start another run folder"
+                raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
         tensors, weights = checkpoint.optimizer(), checkpoint.model()
         if self.ema is not None:
             self.ema.load(weights)
             weights = {name.removeprefix("weight."): t for name, t in tensors.items() if name.startswith("weight.")}
         load_parameters(self.model, weights)
         load_optimizer_tensors(self.optimizer, self.model, tensors)
+        self.translation_loss.start_step(checkpoint.step)
+        self.translation_loss.load_state_dict(
+            {name.removeprefix(LOSS_PREFIX): t for name, t in tensors.items() if name.startswith(LOSS_PREFIX)}
+        )
         return Progress.from_json(checkpoint.state["progress"]), Window(checkpoint.state["window"])

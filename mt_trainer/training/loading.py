@@ -9,19 +9,20 @@ from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.tokenizer import TokenizerPair
-from mt_trainer.training.assembly import build_model
+from mt_trainer.training.building import build_model
 from mt_trainer.training.checkpoint import Checkpoint, SelectBy, best_checkpoint, load_parameters, valid_checkpoints
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained model and what belongs to it."""
+    """A trained model and what belongs to it; `weights_hash` is the SHA-256 of the file of its weights."""
 
     path: Path
     config: TrainConfig
     model: Transformer
     tokenizers: TokenizerPair
     checkpoint_name: str
+    weights_hash: str
 
 
 def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device | None = None) -> LoadedRun:
@@ -47,7 +48,8 @@ def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device
         raise CheckpointError(Problem("MT082", message, where=str(chosen.path)))
     model = build_model(config, tokenizers)
     load_parameters(model, chosen.model())
-    return LoadedRun(run_folder, config, model.to(device or torch.device("cpu")).eval(), tokenizers, chosen.name)
+    model = model.to(device or torch.device("cpu")).eval()
+    return LoadedRun(run_folder, config, model, tokenizers, chosen.name, chosen.weights_hash)
 
 
 def _choose(folder: Path, name: str, select_by: SelectBy) -> Checkpoint:

@@ -48,6 +48,7 @@ class Milestones:
             DivergedError: MT120, when a step since the last log line was not finite.
         """
         refuse_divergence(window.read(), progress.step)
+        self.teacher_forcing.translation_loss.start_step(progress.step)
         with self.learner.with_evaluated_weights():
             validation = self.validator.validate(self.teacher_forcing, self.device)
         dev = dev_metrics(validation)
@@ -69,10 +70,12 @@ class Milestones:
         if len(names) < 2:
             self.say(f"no average: {len(names)} validated checkpoint{'s' if len(names) != 1 else ''}, 2 are needed")
             return
+        step = int(names[-1].rpartition("_")[2])
         load_parameters(self.learner.model, weights)
+        self.teacher_forcing.translation_loss.start_step(step)
         dev = dev_metrics(self.validator.validate(self.teacher_forcing, self.device))
         state = {
-            "step": int(names[-1].rpartition("_")[2]),
+            "step": step,
             "averaged": names,
             "dev": dev,
             "tokenizer": self.data.tokenizers.content_hash,

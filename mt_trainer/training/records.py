@@ -13,7 +13,10 @@ from mt_trainer.training.step import StepResult
 
 
 class Window:
-    """Sums over the steps since the last log line. They stay on the device until they are read."""
+    """Sums over the steps since the last log line. They stay on the device until they are read.
+
+    A sum that not all of these steps have is left out: stages of an objective may differ in what they tell.
+    """
 
     def __init__(self, sums: dict[str, float] | None = None) -> None:
         self._sums: dict[str, Tensor | float] = dict(sums or {})
@@ -23,8 +26,10 @@ class Window:
         values = {name: value for name, value in result.sums._asdict().items() if value is not None}
         finite = result.is_finite.to(result.grad_norm.dtype)
         values |= {"grad_norm": result.grad_norm, "num_steps": finite.new_ones(()), "num_skipped": 1 - finite}
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.double()
+        if self._sums:
+            self._sums = {name: total + values[name].double() for name, total in self._sums.items() if name in values}
+        else:
+            self._sums = {name: value.double() for name, value in values.items()}
 
     def read(self) -> dict[str, float]:
         """The sums as numbers; this waits for the device."""

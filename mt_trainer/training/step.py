@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mt_trainer.data.loader import StepBatches
-from mt_trainer.machine import seed_everything
-from mt_trainer.objectives.translation_loss import LossSums
-from mt_trainer.teacher_forcing import TeacherForcing, add_sums
+from mt_trainer.machine import seed_everything, seed_thread
+from mt_trainer.objectives.loss_sums import LossSums, add_sums
+from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,25 @@ def train_step(
     clip_norm: float | None,
     seed: int,
     device: torch.device,
+    workers: Workers | None,
 ) -> StepResult:
     """Forward and backward over the micro-batches, clip, update.
 
     Every token of the step counts the same, however it is split: each micro-batch adds its sum divided by the
-    token count of the whole step, which is known before the first forward. Dropout is a function of
-    (seed, step, index of the micro-batch). A gradient that is not finite leaves weights and moments as they were.
+    token count of the whole step, which is known before the first forward. What an objective learns from a step it
+    uses from the next one on. Dropout and draws from a teacher are a function of (seed, step, index of the
+    micro-batch). A gradient that is not finite leaves weights and moments as they were.
 
     Args:
         step: counted from 1.
         clip_norm: largest norm of the gradient; None for no clipping.
+        workers: compute the micro-batches side by side; None for one after the other.
     """
-    total: LossSums | None = None
-    for index, micro_batch in enumerate(batches.micro_batches):
-        seed_everything(seed, step, index)
-        sums = teacher_forcing(micro_batch.to(device), with_diagnostics=False)
-        (sums.loss / batches.num_tokens).backward()
-        total = add_sums(total, sums)
-    assert total is not None, "a step has at least one micro-batch"
+    teacher_forcing.translation_loss.start_step(step)
+    if workers is not None and teacher_forcing.is_thread_safe:
+        total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
+    else:
+        total = _one_by_one(teacher_forcing, batches, (seed, step), device)
 
     limit = float("inf") if clip_norm is None else clip_norm
     grad_norm = nn.utils.clip_grad_norm_(teacher_forcing.parameters(), limit)
@@ -61,4 +63,40 @@ def train_step(
     optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    teacher_forcing.translation_loss.end_step()
     return StepResult(total, grad_norm, is_finite)
+
+
+def _one_by_one(
+    teacher_forcing: TeacherForcing, batches: StepBatches, key: tuple[int, int], device: torch.device
+) -> LossSums:
+    """Adds up sums and gradients in the order of the micro-batches."""
+    total: LossSums | None = None
+    for index, micro_batch in enumerate(batches.micro_batches):
+        seed_everything(*key, index)
+        sums = teacher_forcing(micro_batch.to(device), with_diagnostics=False)
+        (sums.loss / batches.num_tokens).backward()
+        total = add_sums(total, sums)
+    assert total is not None, "a step has at least one micro-batch"
+    return total
+
+
+def _side_by_side(
+    teacher_forcing: TeacherForcing, batches: StepBatches, key: tuple[int, int], workers: Workers
+) -> LossSums:
+    """The same on a CPU, where each micro-batch has a thread: gradients are kept apart until all are there."""
+    parameters = list(teacher_forcing.parameters())
+
+    def differentiate(index: int) -> tuple[LossSums, tuple[Tensor | None, ...]]:
+        seed_thread(*key, index)
+        sums = teacher_forcing(batches.micro_batches[index], with_diagnostics=False)
+        return sums, torch.autograd.grad(sums.loss / batches.num_tokens, parameters, allow_unused=True)
+
+    total: LossSums | None = None
+    for sums, gradients in workers.map(differentiate, range(len(batches.micro_batches))):
+        total = add_sums(total, sums)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+    assert total is not None, "a step has at least one micro-batch"
+    return total

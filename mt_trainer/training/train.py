@@ -15,6 +15,7 @@ from mt_trainer.evaluation.metrics import Metrics, build_metrics
 from mt_trainer.evaluation.validation import Validator
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
+from mt_trainer.objectives.check import check_objective
 from mt_trainer.training.assembly import assemble
 from mt_trainer.training.display import (
     ProgressDisplay,
@@ -31,6 +32,7 @@ from mt_trainer.training.records import Records, Window, per_token
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
+from mt_trainer.training.teacher import load_teacher
 
 STEPS_BEFORE_ESTIMATE = 10
 """Steps after which the expected time is told."""
@@ -66,16 +68,21 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         SystemExit: on a signal before the first step or after the last, where there is nothing to save.
     """
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        check_objective(config)
         machine = set_up_machine(config.runtime)
         metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
         run = RunFolder.open(run_folder, config)
-        data = prepare_data(config, announce=announce)
+        teacher = load_teacher(config, machine)
+        data = prepare_data(
+            config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
+        )
         stack.enter_context(run.locked())
-        parts = assemble(config, data, machine)
+        parts = assemble(config, data, machine, teacher)
         learner, limits = parts.learner, config.training
         resumed = run.newest_checkpoint(announce)
         progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
-        run.create(data.tokenizers, environment=environment(machine), data=data.record())
+        about = environment(machine) | ({"teacher": teacher.record()} if teacher else {})
+        run.create(data.tokenizers, environment=about, data=data.record())
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
@@ -111,6 +118,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         clip_norm=config.optim.clip_norm,
                         seed=config.runtime.seed,
                         device=machine.device,
+                        workers=parts.workers,
                     )
                     if learner.ema is not None:
                         learner.ema.update(step)
@@ -131,6 +139,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                             "epoch": progress.position.epoch,
                             "num_tokens": progress.num_tokens,
                         }
+                        parameters = parts.teacher_forcing.translation_loss.current.parameters
+                        line |= {f"objective.{name}": value for name, value in parameters.items()}
                         rate = (progress.num_tokens - logged_tokens) / (progress.seconds - logged_seconds)
                         records.write(step, "train", line, {"seconds": progress.seconds, "tokens_per_second": rate})
                         display.log(progress, line, tokens_per_second=rate)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mt_trainer.config.model import ModelConfig
+from mt_trainer.config.objective import LossTruncationConfig, RDropConfig, SparseDistillationConfig, UnlikelihoodConfig
 from mt_trainer.config.optim import OptimConfig
 from mt_trainer.data.loader import PairList, Position, StepBatches, collate
 from mt_trainer.decoding.search import Hypothesis, beam_search
@@ -17,10 +18,15 @@ from mt_trainer.decoding.translate import ModelStep
 from mt_trainer.model.attention import attend, segment_mask
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.transformer import Transformer
-from mt_trainer.objectives import Statistic, TranslationLoss, linear_objective, logit_statistics
-from mt_trainer.objectives.per_token import tailr
+from mt_trainer.objectives import Statistic, TranslationLoss, build_objective, linear_objective, logit_statistics
+from mt_trainer.objectives.divergences import r_drop
+from mt_trainer.objectives.linear_pair import linear_pair_objective
+from mt_trainer.objectives.objective import LogitPair, TeacherPieces
+from mt_trainer.objectives.teacher_pieces import linear_teacher_pieces
+from mt_trainer.objectives.token_inputs import Constants, TokenInputs
+from mt_trainer.objectives.token_weights import tailr
 from mt_trainer.optim import build_optimizer, load_optimizer_tensors, optimizer_tensors
-from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from mt_trainer.training.step import StepResult, train_step
 
@@ -48,7 +54,7 @@ def in_training(dtype: torch.dtype) -> tuple[TeacherForcing, torch.optim.AdamW]:
 
 
 def step(both: TeacherForcing, optimizer: torch.optim.AdamW, number: int) -> StepResult:
-    return train_step(both, optimizer, BATCHES, step=number, lr=1e-2, clip_norm=1.0, seed=1, device=CUDA)
+    return train_step(both, optimizer, BATCHES, step=number, lr=1e-2, clip_norm=1.0, seed=1, device=CUDA, workers=None)
 
 
 def state_of(both: TeacherForcing, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
@@ -97,11 +103,17 @@ def test_the_output_layer_is_its_definition_and_repeats_itself_to_the_bit(
     weight = torch.randn(1000, 64, generator=generator, dtype=torch.float64) / 8
     labels = torch.randint(1000, (700,), generator=generator)
     mask = labels % 5 != 0
-    prior = torch.full((1000,), 1 / 1000, dtype=torch.float64)
+    ids = torch.randint(1000, (700, 3), generator=generator)
+    constants = Constants(
+        prior=torch.full((1000,), 1 / 1000, dtype=torch.float64),
+        values=torch.linspace(-1, 1, 1000, dtype=torch.float64),
+        embedding=torch.randn(1000, 16, generator=generator, dtype=torch.float64),
+        tail_below=1e-4,
+    )
     function = partial(tailr, gamma=0.1, min_weight=0.3, epsilon=0.1)
 
     exact = [hidden.requires_grad_(), weight.requires_grad_()]
-    statistics = logit_statistics(hidden @ weight.t(), labels, prior=prior, needs=needs)
+    statistics = logit_statistics(hidden @ weight.t(), TokenInputs(labels, ids=ids), constants=constants, needs=needs)
     loss = function(statistics).where(mask, 0).sum()
     expected = [loss.detach(), *torch.autograd.grad(loss, exact)]
 
@@ -110,10 +122,10 @@ def test_the_output_layer_is_its_definition_and_repeats_itself_to_the_bit(
         inputs = [tensor.detach().to(CUDA, torch.float32).requires_grad_() for tensor in exact]
         loss, collected = linear_objective(
             *inputs,
-            labels.to(CUDA),
+            TokenInputs(labels.to(CUDA), ids=ids.to(CUDA)),
             function=function,
             mask=mask.to(CUDA),
-            prior=prior.to(CUDA),
+            constants=constants.to(CUDA, torch.float32),
             needs=needs,
             chunk_rows=128,
             matmul_dtype=matmul_dtype,
@@ -124,6 +136,87 @@ def test_the_output_layer_is_its_definition_and_repeats_itself_to_the_bit(
         assert relative_error(actual, truth) < tolerance
     for name in needs - {Statistic.ARGMAX}:
         assert relative_error(collected.values[name], statistics.values[name].detach()) < tolerance
+
+
+@pytest.mark.parametrize(("matmul_dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_the_output_layer_of_a_pair_is_its_definition_and_repeats_itself_to_the_bit(
+    matmul_dtype: torch.dtype, tolerance: float
+) -> None:
+    generator = torch.Generator().manual_seed(5)
+    hidden, other = (torch.randn(700, 64, generator=generator, dtype=torch.float64) for _ in range(2))
+    weight = torch.randn(1000, 64, generator=generator, dtype=torch.float64) / 8
+    labels = torch.randint(1000, (700,), generator=generator)
+    mask = labels % 5 != 0
+    function = partial(r_drop, alpha=5.0, epsilon=0.1)
+
+    exact = [tensor.requires_grad_() for tensor in (hidden, weight, other)]
+    loss = function(LogitPair(hidden @ weight.t(), other @ weight.t(), labels)).where(mask, 0).sum()
+    expected = [loss.detach(), *torch.autograd.grad(loss, exact)]
+
+    runs = []
+    for _ in range(2):
+        inputs = [tensor.detach().to(CUDA, torch.float32).requires_grad_() for tensor in exact]
+        loss, statistics = linear_pair_objective(
+            inputs[0],
+            inputs[1],
+            inputs[2],
+            inputs[1],
+            labels.to(CUDA),
+            function=function,
+            mask=mask.to(CUDA),
+            needs=frozenset({Statistic.ENTROPY, Statistic.ARGMAX}),
+            chunk_rows=128,
+            matmul_dtype=matmul_dtype,
+            other_matmul_dtype=matmul_dtype,
+        )
+        runs.append([loss.detach(), *torch.autograd.grad(loss, inputs), *statistics.values.values()])
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+    for actual, truth in zip(runs[0], expected, strict=False):
+        assert relative_error(actual, truth) < tolerance
+
+
+def test_pieces_of_a_teacher_are_those_of_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(5)
+    hidden, weight = torch.randn(70, 16, generator=generator), torch.randn(100, 16, generator=generator)
+    pieces = TeacherPieces(5, "top")
+    ids, weights = linear_teacher_pieces(hidden, weight, pieces, matmul_dtype=torch.float32)
+    there = linear_teacher_pieces(hidden.to(CUDA), weight.to(CUDA), pieces, matmul_dtype=torch.float32)
+    assert torch.equal(there[0].cpu(), ids)
+    torch.testing.assert_close(there[1].cpu(), weights, rtol=1e-4, atol=1e-6)
+    drawn = linear_teacher_pieces(
+        hidden.to(CUDA), weight.to(CUDA), TeacherPieces(5, "sample"), matmul_dtype=torch.bfloat16
+    )
+    assert drawn[0].shape == (70, 5)
+    assert drawn[0].device.type == CUDA.type
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LossTruncationConfig(name="loss_truncation", fraction=0.5, window=4, min_count=2),
+        RDropConfig(name="r_drop"),
+        SparseDistillationConfig(name="sparse_distillation", teacher="runs/a", method="top", num_pieces=3),
+        UnlikelihoodConfig(name="unlikelihood"),
+    ],
+    ids=lambda config: config.name,
+)
+def test_two_steps_with_an_objective_that_reads_or_remembers_more(config: Any) -> None:
+    """Their sums are those of the CPU."""
+    totals = []
+    for device in (CPU, CUDA):
+        objective = build_objective(config, vocab_size=VOCAB_SIZE, pad_id=0)
+        teacher = Teacher(small_model().to(device).eval().requires_grad_(False), torch.float32)
+        loss = TranslationLoss(VOCAB_SIZE, 0, objective=objective)
+        both = TeacherForcing(small_model(), loss, torch.float32, teacher).to(device).train()
+        optimizer = build_optimizer(OptimConfig(), both.model)
+        results = [
+            train_step(
+                both, optimizer, BATCHES, step=number, lr=0.0, clip_norm=1.0, seed=1, device=device, workers=None
+            )
+            for number in (1, 2)
+        ]
+        totals.append([float(value) for result in results for value in result.sums if value is not None])
+    assert totals[1] == pytest.approx(totals[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -37,12 +37,14 @@ def gradients(batches: StepBatches) -> tuple[StepResult, dict[str, torch.Tensor]
     optimizer.register_step_pre_hook(
         lambda *_: found.update({name: p.grad.clone() for name, p in both.named_parameters() if p.grad is not None})
     )
-    result = train_step(both, optimizer, batches, step=1, lr=0.1, clip_norm=None, seed=1, device=torch.device("cpu"))
+    result = train_step(
+        both, optimizer, batches, step=1, lr=0.1, clip_norm=None, seed=1, device=torch.device("cpu"), workers=None
+    )
     return result, found
 
 
 def step(accumulation: int) -> StepBatches:
-    loader = Loader(CORPUS, row_length=16, rows_per_step=8, accumulation=accumulation, seed=1, **SPECIAL)
+    loader = Loader(CORPUS, row_length=16, rows_per_step=8, accumulation=accumulation, seed=1, sampler=None, **SPECIAL)
     return next(loader.steps(Position()))
 
 

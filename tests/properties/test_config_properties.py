@@ -9,13 +9,14 @@ from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.consistency import contradictions
 from mt_trainer.config.resolved import config_digest, differences, to_yaml
 from mt_trainer.config.section import Section
-from mt_trainer.config.settings import bare, groups, is_section, variants
+from mt_trainer.config.settings import bare, forms_of_number, groups, is_section, variants
 from mt_trainer.errors import ConfigError, MtError
 
 SLOW_TO_DRAW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -44,6 +45,11 @@ def values_of_type(annotation: Any, info: FieldInfo) -> SearchStrategy[Any]:
         return st.booleans()
     if annotation is int:
         return st.integers(low, high if high is not None else below - 1 if below is not None else 2**40)
+    if forms := forms_of_number(annotation):
+        [number] = [each for each in get_args(get_args(annotation)[0]) if isinstance(each, FieldInfo)]
+        return values_of_type(float, number) | sections(forms["schedule"])
+    if any(isinstance(each, AfterValidator) for each in info.metadata):  # the one interval with a gap
+        return st.just(0.0) | st.floats(1, 1e9)
     if annotation is float:
         smallest, largest = low if above is None else above, high if below is None else below
         return st.floats(

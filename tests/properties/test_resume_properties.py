@@ -279,3 +279,30 @@ def test_a_limit_in_epochs_alone(tmp_path: Path) -> None:
     assert lines[-1]["part"] == "dev"
     assert lines[-2]["epoch"] == 1
     assert lines[0]["epoch"] == 0
+
+
+MEMORY = (
+    "objective={name: loss_truncation, fraction: 0.3, window: 60, min_count: 60}",
+    "objective={name: error_norm_truncation, fraction: 0.2, window: 500, min_count: 300, start_step: 3}",
+    "objective={name: r_drop, alpha: 2.0}",
+    "objective={name: tailr, weight_from: eval, gamma: {schedule: linear, start: 0.0, end: 0.5, end_step: 10}}",
+    "objective=[{name: unlikelihood, until_step: 5}, {name: loss_truncation, window: 60, min_count: 30}]",
+)
+
+
+@pytest.mark.parametrize("objective", MEMORY)
+def test_what_an_objective_remembers_is_resumed(
+    objective: str, tmp_path: Path, signal_at: Callable[[int], None]
+) -> None:
+    """Stopped where truncation has begun and where it has not, and in the first step of a stage."""
+    assert run(tmp_path / "whole", objective).exit_code == ExitCode.DONE
+    for step in (2, 6, 9):
+        signal_at(step)
+        assert run(tmp_path / "stopped", objective).exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    assert run(tmp_path / "stopped", objective).exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+    lines = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["part"] == "train"][-1]
+    if "truncation" in objective:
+        assert 0 < last["share_at_floor"] < 1, "some are left out, or nothing was tested"

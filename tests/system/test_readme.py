@@ -214,18 +214,21 @@ def test_the_new_objective_works_once_added(workplace: Path) -> None:
     shutil.copytree(ROOT / "configs", "copy/configs")
     added = [re.match(r"# added to (\S+\.py).*?\n(.*)", block.text, re.DOTALL) for block in blocks("python")]
     code = {match[1].rpartition("/")[2]: (Path("copy", match[1]), match[2]) for match in added if match}
-    assert code.keys() == {"per_token.py", "objective.py", "build.py"}
+    assert code.keys() == {"token_weights.py", "weighting.py", "build.py"}
 
-    path, function = code["per_token.py"]
+    path, function = code["token_weights.py"]
     path.write_text(f"{path.read_text()}\n\n{function}")
-    path, variant = code["objective.py"]
-    before, union = path.read_text().split("ObjectiveConfig = Annotated[")
-    path.write_text(f"{before}{variant}\n\nObjectiveConfig = Annotated[GeneralizedCrossEntropyConfig | {union}")
+    path, variant = code["weighting.py"]
+    path.write_text(f"{path.read_text()}\n\n{variant}")
+    path = path.with_name("stages.py")
+    before, union = path.read_text().split("SingleObjective = (")
+    new = "from mt_trainer.config.objective.weighting import GeneralizedCrossEntropyConfig"
+    path.write_text(f"{new}\n{before}SingleObjective = (\n    GeneralizedCrossEntropyConfig |{union}")
     path, case = code["build.py"]
     before, rest = path.read_text().split("        case _:\n", maxsplit=1)
     imports = [
-        "from mt_trainer.config.objective import GeneralizedCrossEntropyConfig",
-        "from mt_trainer.objectives.per_token import generalized_cross_entropy",
+        "from mt_trainer.config.objective.weighting import GeneralizedCrossEntropyConfig",
+        "from mt_trainer.objectives.token_weights import generalized_cross_entropy",
     ]
     path.write_text("\n".join([*imports, f"{before}{case}        case _:\n{rest}"]))
 

@@ -8,8 +8,7 @@ from mt_trainer.config.model import ModelConfig
 from mt_trainer.data.loader import PairList, collate
 from mt_trainer.model.build import build_transformer
 from mt_trainer.objectives import TranslationLoss
-from mt_trainer.objectives.translation_loss import LossSums
-from mt_trainer.teacher_forcing import TeacherForcing, add_sums
+from mt_trainer.teacher_forcing import TeacherForcing
 
 VOCAB_SIZE = 17
 
@@ -69,26 +68,3 @@ def test_lower_precision_is_close_and_its_statistics_are_float32() -> None:
     assert rough.nll.item() != exact.nll.item()
     rough.loss.backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in both.parameters())
-
-
-def sums(loss: float, *, weight: float | None) -> LossSums:
-    number = torch.tensor
-    return LossSums(
-        loss=number(loss, requires_grad=True),
-        nll=number(2 * loss),
-        num_correct=number(1),
-        num_tokens=number(3),
-        entropy=None,
-        confidence=None,
-        weight=None if weight is None else number(weight),
-        num_at_floor=None,
-    )
-
-
-def test_adding_sums() -> None:
-    total = add_sums(add_sums(None, sums(1.5, weight=0.5)), sums(2.0, weight=0.25))
-    assert (total.loss.item(), total.nll.item(), total.num_correct.item(), total.num_tokens.item()) == (3.5, 7, 2, 6)
-    assert total.weight is not None
-    assert total.weight.item() == 0.75
-    assert total.entropy is None
-    assert not total.loss.requires_grad

@@ -41,6 +41,7 @@ CONTRADICTIONS = [
     ("tokenizer: {joint: false, model_file: a}\nmodel: {share_embeddings: none}\n", "6:39", "is for both languages"),
     ("tokenizer: {src_model_file: a, tgt_model_file: b}\n", "6:29", "`tokenizer.joint` is true"),
     ("tokenizer: {joint: false, src_model_file: a}\nmodel: {share_embeddings: none}\n", "6:43", "one side only"),
+    (REQUIRED + "  subword_alpha: 0.3\ntokenizer: {algorithm: bpe}\n", "6:18", "`tokenizer.algorithm` is `bpe`"),
     ("tokenizer: {model_file: a, algorithm: bpe}\n", "6:39", "`tokenizer.algorithm` bpe has no effect"),
     ("tokenizer: {vocab_size: 9000, model_file: a}\n", "6:25", "`tokenizer.vocab_size` 9000 has no effect"),
     ("tokenizer: {model_file: a, character_coverage: 0.99}\n", "6:48", "`tokenizer.model_file` is already trained"),

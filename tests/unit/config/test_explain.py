@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from mt_trainer.config import load_config, merging
+from mt_trainer.config.schema import TrainConfig
+from mt_trainer.config.settings import variants
 from mt_trainer.errors import ConfigError
 
 Refusal = Callable[..., ConfigError]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "errors.md"
 SHIPPED = ["demo.yaml", "iwslt14.yaml", "multi30k.yaml", "multi30k_tailr.yaml", "wmt14.yaml"]
+OBJECTIVES = ", ".join(f"`{name}`" for name in variants(TrainConfig.model_fields["objective"].annotation))
 WITHOUT_DEV = "data:\n  src_lang: en\n  tgt_lang: de\n  train: {format: text, src: train.en, tgt: train.de}\n"
 
 
@@ -66,13 +69,14 @@ CASES = {
         "training:\n  label_smoothing: 0.1\n",
         block("MT021", "unknown key `label_smoothing` in section `training`", "ende.yaml:7:3",
               "    7 |   label_smoothing: 0.1\n      |   ^^^^^^^^^^^^^^^",
-              "the closest setting is `objective.epsilon` (number, 0 <= x < 1, default 0.1)"),
+              "the closest setting is `objective.epsilon` (number or schedule, 0 <= x < 1, default 0.1)"),
     ),
     "a key of another variant": (
         "objective: {name: label_smoothing, gamma: 0.1}\n",
         block("MT021", "unknown key `gamma` in section `objective` (name `label_smoothing`)", "ende.yaml:6:36",
               "    6 | objective: {name: label_smoothing, gamma: 0.1}\n      |" + " " * 36 + "^^^^^",
-              "`gamma` belongs to `tailr`; valid keys here: `name`, `epsilon`, `convention`"),
+              "`gamma` belongs to `tailr`, `focal` and `anti_focal`; valid keys here: `name`, `epsilon`, "
+              "`convention`, `prior`, `prior_temperature`, `z_loss`"),
     ),
     "an unknown variant": (
         "optim:\n  schedule: {name: cosin}\n",
@@ -84,7 +88,7 @@ CASES = {
         "objective: {name: 5}\n",
         block("MT023", "`objective.name` must be text, not 5", "ende.yaml:6:19",
               "    6 | objective: {name: 5}\n      |                   ^",
-              "allowed: `cross_entropy`, `label_smoothing`, `tailr`"),
+              f"allowed: {OBJECTIVES}"),
     ),
     "a source that does not say what it is": (
         WITHOUT_DEV + "  dev: {src: dev.en, tgt: dev.de}\n",
@@ -148,7 +152,7 @@ CASES = {
         "objective: {name: tailr, gamma: -1}\n",
         block("MT024", "`objective.gamma` cannot be -1", "ende.yaml:6:33",
               "    6 | objective: {name: tailr, gamma: -1}\n      |                                 ^^",
-              "`gamma` takes: number, 0 <= x <= 1, default 0.1"),
+              "`gamma` takes: number or schedule, 0 <= x <= 1, default 0.1"),
     ),
     "a choice that is none": (
         "runtime: {device: gpu}\n",

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from mt_trainer.config.objective import NumberSchedule
 from mt_trainer.config.reference import configuration_page, json_schema, write
-from mt_trainer.config.settings import groups
+from mt_trainer.config.settings import groups, settings_of
 from mt_trainer.config.yaml_reader import read_file, read_text
 from mt_trainer.errors import ConfigError
 
@@ -53,6 +54,9 @@ def test_the_page_has_every_key() -> None:
         for setting in group.settings if group.path else ():
             assert f"| `{setting.name}` |" in page
             assert setting.description.replace("<unk>", "`<unk>`") in page
+    for setting in settings_of(NumberSchedule).values():
+        assert f"| `{setting.name}` |" in page
+        assert setting.description in page
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -74,6 +78,9 @@ def test_shipped_configs_fit_the_schema(path: Path) -> None:
         "optim: {schedule: {peak_lr: 5}}",
         "objective: {epsilon: 0.2}",
         "objective: {name: tailr, gamma: 0.2}",
+        "objective: {epsilon: {schedule: linear, start: 0, end: 0.1, end_step: 5}}",
+        "objective: [{name: cross_entropy, until_step: 5}, {name: brier, epsilon: 0}]",
+        "objective: {name: stages, stages: [{until_step: 5, objective: {name: emo}}, {objective: {name: focal}}]}",
         "training: {max_steps: null, max_seconds: 60}",
         "data: {src_lang: en, tgt_lang: de, dev: {format: phrasebook, split: dev}, train: [{format: tsv, path: a}]}",
         "extends: demo.yaml\ndata: {dev: {max_pairs: 50}}",
@@ -91,6 +98,11 @@ def test_the_schema_takes_what_the_loader_takes(load: Callable[..., object], req
         "training: {max_steps: 0}",
         "training: {max_stps: 1}",
         "objective: {gamma: 0.2}",
+        "objective: {epsilon: {schedule: lin, start: 0, end: 0.1, end_step: 5}}",
+        "objective: {epsilon: {schedule: linear, start: 0, end: 1, end_step: 5}}",
+        "objective: [{name: cross_entropi, until_step: 5}, {name: brier}]",
+        "objective: [{until_step: 5}, {name: brier}]",
+        "objective: {name: stages, stages: [{objective: {epsilon: 0.1}}]}",
         "objective: {name: label_smoothing, gamma: 0.2}",
         "optim: {schedule: {name: cosine, factor: 2}}",
         "runtime: {seed: true}",

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import pytest
 
 from mt_trainer.config.data import DataConfig, PhrasebookSource, TextSource
-from mt_trainer.config.objective import LabelSmoothingConfig, TaiLrConfig
+from mt_trainer.config.objective import FocalConfig, LabelSmoothingConfig, StagesConfig, TaiLrConfig
 from mt_trainer.config.optim import InverseSqrtSchedule, OptimConfig
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.config.section import Section
@@ -16,8 +16,10 @@ from mt_trainer.config.training import TrainingConfig
 @pytest.mark.parametrize(
     ("section", "name", "allowed"),
     [
-        (LabelSmoothingConfig, "epsilon", "number, 0 <= x < 1, default 0.1"),
-        (TaiLrConfig, "gamma", "number, 0 <= x <= 1, default 0.1"),
+        (LabelSmoothingConfig, "epsilon", "number or schedule, 0 <= x < 1, default 0.1"),
+        (TaiLrConfig, "gamma", "number or schedule, 0 <= x <= 1, default 0.1"),
+        (FocalConfig, "gamma", "number, x = 0 or x >= 1, default 1"),
+        (StagesConfig, "stages", "list of sections, not empty, required"),
         (InverseSqrtSchedule, "peak_lr", "number, x > 0, default 0.0005"),
         (TrainingConfig, "max_steps", "integer or null, x >= 1, in steps, default 100000"),
         (TrainingConfig, "select_by", "one of `bleu`, `nll`, default bleu"),
@@ -39,6 +41,13 @@ def test_every_section_and_variant_is_listed_once() -> None:
     schedules = [group.variant for group in groups() if group.path == "optim.schedule"]
     assert schedules[0] == "inverse_sqrt"
     assert sorted(filter(None, schedules)) == ["constant", "cosine", "inverse_sqrt", "linear", "noam", "wsd"]
+
+
+def test_the_objectives_are_not_listed_again_inside_the_stages() -> None:
+    objectives = [group.variant for group in groups() if group.path == "objective"]
+    assert objectives[0] == "label_smoothing"
+    assert set(objectives) == set(variants(TrainConfig.model_fields["objective"].annotation))
+    assert [group.path for group in groups() if group.path.startswith("objective.")] == ["objective.stages"]
 
 
 def test_every_setting_has_a_sentence() -> None:

@@ -11,6 +11,7 @@ from mt_trainer.config.settings import groups, settings_of, variants
 from mt_trainer.config.suggestions import OTHER_NAMES, edit_distance, find_setting, nearest, suggest_choice, suggest_key
 
 PEAK_LR = "the closest setting is `optim.schedule.peak_lr` (number, x > 0, default 0.0005)"
+SMOOTHING_KEYS = "`name`, `epsilon`, `convention`, `prior`, `prior_temperature`, `z_loss`"
 MAX_STEPS = "the closest setting is `max_steps` (integer or null, x >= 1, in steps, default 100000)"
 LETTERS = "abcdefghijklmnopqrstuvwxyz_0123456789"
 
@@ -77,8 +78,10 @@ def test_every_foreign_name_leads_to_a_key_of_ours(name: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("name", "path", "help"),
     [
-        ("label_smoothing", "training", "the closest setting is `objective.epsilon` (number, 0 <= x < 1, default 0.1)"),
-        ("label_smoothin", "objective", "the closest setting is `epsilon` (number, 0 <= x < 1, default 0.1)"),
+        ("label_smoothing", "training",
+         "the closest setting is `objective.epsilon` (number or schedule, 0 <= x < 1, default 0.1)"),
+        ("label_smoothin", "objective",
+         "the closest setting is `epsilon` (number or schedule, 0 <= x < 1, default 0.1)"),
         ("lr", "optim", PEAK_LR),
         ("learning_rate", "training", PEAK_LR),
         ("warmup", "optim.schedule", "the closest setting is `warmup_steps` (integer, x >= 1, in steps, default 4000)"),
@@ -87,8 +90,12 @@ def test_every_foreign_name_leads_to_a_key_of_ours(name: str, key: str) -> None:
         ("max_updates", "training", MAX_STEPS),
         ("beam_size", "evaluation", "the closest setting is `decoding.beam_size` (integer, 1 <= x <= 1000, default 5)"),
         ("src_lang", "", "the closest setting is `data.src_lang` (text, not empty, required)"),
-        ("zzzzzz", "objective", "valid keys here: `name`, `epsilon`, `convention`"),
-        ("gamma", "objective", "`gamma` belongs to `tailr`; valid keys here: `name`, `epsilon`, `convention`"),
+        ("zzzzzz", "objective", f"valid keys here: {SMOOTHING_KEYS}"),
+        ("gamma", "objective",
+         f"`gamma` belongs to `tailr`, `focal` and `anti_focal`; valid keys here: {SMOOTHING_KEYS}"),
+        ("alpha", "objective",
+         "`alpha` belongs to `weighted_label_smoothing`, `anti_focal`, `unlikelihood` and 1 more; "
+         f"valid keys here: {SMOOTHING_KEYS}"),
         ("max_step", "training", MAX_STEPS),
     ],
 )  # fmt: skip

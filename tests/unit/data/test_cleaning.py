@@ -93,3 +93,11 @@ def test_counts_add_up_and_read_well() -> None:
         length_ratio=1,
     )
     assert counts.describe() == "kept 1,200 of 1,206 pairs; dropped 2 invalid text, 3 blank, 1 length ratio"
+
+
+def test_a_filter_that_drops_much_is_named_with_its_setting() -> None:
+    verdicts = np.array([V.KEPT] * 80 + [V.TOO_LONG] * 11 + [V.DUPLICATE] * 9, dtype=np.uint8)
+    assert count_verdicts(verdicts, invalid_text=0).notable() == [
+        "warning: 11% of the training pairs are dropped as too long: see `data.max_length`"
+    ]
+    assert count_verdicts(verdicts[:80], invalid_text=0).notable() == []

@@ -37,7 +37,8 @@ def corpus(num_pairs: int = 30) -> PairList:
 
 
 def loader(*, accumulation: int = 1, seed: int = 5, rows_per_step: int = 3) -> Loader:
-    return Loader(corpus(), row_length=8, rows_per_step=rows_per_step, accumulation=accumulation, seed=seed, **SPECIAL)
+    sizes = {"row_length": 8, "rows_per_step": rows_per_step, "accumulation": accumulation}
+    return Loader(corpus(), seed=seed, sampler=None, **sizes, **SPECIAL)
 
 
 def pairs_in(batches: tuple[Batch, ...]) -> list[int]:

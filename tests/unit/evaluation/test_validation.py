@@ -1,20 +1,23 @@
 """Validation: the true NLL over all target tokens of the set, however it is cut into batches."""
 
+import copy
 import math
+from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.config.model import ModelConfig
-from mt_trainer.config.objective import LabelSmoothingConfig
+from mt_trainer.config.objective import LabelSmoothingConfig, ObjectiveConfig
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import build_translator
 from mt_trainer.evaluation.metrics import Metrics
 from mt_trainer.evaluation.validation import Validator
 from mt_trainer.model import build_transformer
 from mt_trainer.objectives import TranslationLoss, build_objective
-from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 
 CPU = torch.device("cpu")
@@ -66,6 +69,38 @@ def test_nll_is_not_smoothed(tokenizers: TokenizerPair, teacher_forcing: Teacher
     assert float(sums.nll) / tokens == pytest.approx(math.log(size), rel=1e-5)  # all logits are 0: uniform
     assert sums.entropy is not None
     assert float(sums.entropy) / tokens == pytest.approx(math.log(size), rel=1e-5)
+
+
+OBJECTIVES: list[dict[str, Any]] = [
+    {"name": "tailr", "weight_from": "eval"},
+    {"name": "loss_truncation", "window": 4, "min_count": 1},
+    {"name": "unlikelihood"},
+    {"name": "emo"},
+    {"name": "r_drop"},
+    {"name": "distillation", "teacher": "runs/a"},
+    {"name": "sparse_distillation", "teacher": "runs/a", "method": "sample"},
+]
+
+
+@pytest.mark.parametrize("settings", OBJECTIVES, ids=lambda settings: settings["name"])
+def test_any_objective_is_told_beside_the_true_nll(
+    settings: dict[str, Any], tokenizers: TokenizerPair, teacher_forcing: TeacherForcing
+) -> None:
+    """Twice the same, whatever was drawn at random in between; without dropout, and with nothing left out."""
+    plain = validator(tokenizers, teacher_forcing, batch_tokens=100).likelihood(teacher_forcing, CPU)
+    config, size = TypeAdapter(ObjectiveConfig).validate_python(settings), tokenizers.tgt.vocab_size
+    loss = TranslationLoss(size, pad_id=0, objective=build_objective(config, vocab_size=size, pad_id=0))
+    teacher = Teacher(copy.deepcopy(teacher_forcing.model).eval(), torch.float32)
+    both = TeacherForcing(teacher_forcing.model, loss, torch.float32, teacher).train()
+    found = []
+    for _ in range(2):
+        found.append(validator(tokenizers, both, batch_tokens=100).likelihood(both, CPU))
+        loss.end_step()
+        torch.rand(7)
+    assert found[0].nll.item() == pytest.approx(plain.nll.item(), rel=1e-6)
+    assert found[0].loss.item() == found[1].loss.item()
+    if settings["name"] == "loss_truncation":
+        assert found[1].loss.item() == found[1].nll.item()
 
 
 def test_validation_has_scores_and_sums(tokenizers: TokenizerPair, teacher_forcing: TeacherForcing) -> None:

@@ -10,7 +10,7 @@ from mt_trainer.model.dropout import LEVELS, Dropout, keep_mask
 def test_over_all_random_words_the_share_and_the_mean_are_exact(p: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """With each of the 65,536 words drawn once, as many elements are dropped as the rounded probability says."""
     every_word = torch.arange(-LEVELS // 2, LEVELS // 2, dtype=torch.int32).to(torch.int16).view(torch.int64)
-    monkeypatch.setattr(torch.Tensor, "random_", lambda words, *_: words.copy_(every_word))
+    monkeypatch.setattr(torch.Tensor, "random_", lambda words, *_, generator: words.copy_(every_word))
     mask = keep_mask(torch.ones(LEVELS, dtype=torch.float64), p)
     assert (mask == 0).sum().item() == round(p * LEVELS)
     assert mask.mean().item() == pytest.approx(1.0, abs=1e-12)

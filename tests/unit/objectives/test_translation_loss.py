@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mt_trainer.config.objective import CrossEntropyConfig, LabelSmoothingConfig, TaiLrConfig
 from mt_trainer.objectives import TranslationLoss, build_objective
+from mt_trainer.objectives.token_inputs import Constants
 
 TAILR = TaiLrConfig(name="tailr", gamma=0.1, min_weight=0.3, epsilon=0.1)
 
@@ -126,20 +127,23 @@ def test_bfloat16_matmuls_keep_float32_sums() -> None:
     assert sums.loss.item() != exact.loss.item()
 
 
-def test_the_prior_moves_with_the_module_and_stays_out_of_its_state() -> None:
+def test_constants_are_moved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moves, move = [], Constants.to
+    monkeypatch.setattr(Constants, "to", lambda *arguments: moves.append(arguments[1:]) or move(*arguments))
+    hidden = make_inputs()[0]
     loss = TranslationLoss(13)
-    assert loss.prior is not None
-    assert loss.prior.sum().item() == pytest.approx(1)
+    loss.start_step(2)
+    assert loss._constants(hidden.device, torch.float32) is loss._constants(hidden.device, torch.float32)
+    assert moves == [(hidden.device, torch.float32)]
     assert loss.state_dict() == {}
-    assert TranslationLoss(13).to("meta").prior.is_meta  # type: ignore[union-attr]
 
 
-def test_the_prior_keeps_the_precision_it_was_built_in() -> None:
-    prior = TranslationLoss(13).prior
-    assert prior is not None
-    assert prior.dtype == torch.float64
-    assert prior[0].item() == 1 / 13
-    assert TranslationLoss(13, smoothing=0.0).prior is None
+def test_constants_keep_the_precision_they_were_built_in() -> None:
+    loss = TranslationLoss(13)
+    for dtype in (torch.float32, torch.float64):
+        prior = loss._constants(torch.device("cpu"), dtype).prior
+        assert prior is not None
+        assert prior.tolist() == [torch.tensor(1 / 13, dtype=dtype).item()] * 13
 
 
 @pytest.mark.parametrize("pad_id", [-100, 13, 12])

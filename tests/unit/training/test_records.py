@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mt_trainer.errors import CheckpointError
-from mt_trainer.objectives.translation_loss import LossSums
+from mt_trainer.objectives import LossSums
 from mt_trainer.training.records import Records, Window, per_token
 from mt_trainer.training.step import StepResult
 
@@ -133,3 +133,14 @@ def test_a_file_that_lost_its_end_is_refused(folder: Path) -> None:
         Records(folder, metrics_bytes=100, step=5)
     assert "has 12 bytes" in str(caught.value)
     assert (folder / "metrics.jsonl").read_text(encoding="utf-8") == '{"step": 1}\n'
+
+
+def test_a_sum_that_some_steps_lack_is_left_out() -> None:
+    """As where one stage of the objective weights tokens and the next does not, or the other way round."""
+    for weights in ([4.0, None, 5.0], [None, 5.0, 6.0]):
+        window = Window()
+        for weight in weights:
+            window.add(result(10.0, weight=weight))
+        assert "weight" not in window.read()
+        assert window.read()["loss"] == 30.0
+        assert "mean_weight" not in per_token(window.read())

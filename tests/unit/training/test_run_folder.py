@@ -12,7 +12,7 @@ import torch
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
-from mt_trainer.training.assembly import build_model, max_positions_of
+from mt_trainer.training.building import build_model, max_positions_of
 from mt_trainer.training.checkpoint import Checkpoint, best_checkpoint, save_checkpoint
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.run_folder import RunFolder, recorded_overlap

@@ -34,7 +34,7 @@ def build(dropout: float = 0.0) -> tuple[TeacherForcing, torch.optim.AdamW]:
 
 def step(both: TeacherForcing, optimizer: torch.optim.AdamW, batches: StepBatches, **changes: Any) -> StepResult:
     settings: dict[str, Any] = {"step": 1, "lr": 1e-2, "clip_norm": 1.0, "seed": 1, "device": torch.device("cpu")}
-    return train_step(both, optimizer, batches, **{**settings, **changes})
+    return train_step(both, optimizer, batches, **{**settings, "workers": None, **changes})
 
 
 def weights(both: TeacherForcing) -> dict[str, torch.Tensor]:

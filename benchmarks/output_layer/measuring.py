@@ -1,0 +1,89 @@
+"""Time and peak memory of the forms of an output layer, all in one process, in turn."""
+
+import ctypes
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from output_layer.candidates import Layer, Run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of each round that counts, and the peak of the memory beyond the gradients in the round before."""
+
+    seconds: list[float]
+    extra_mib: float | None
+
+    @property
+    def median(self) -> float:
+        """Of the seconds."""
+        return statistics.median(self.seconds)
+
+
+def measure(runs: dict[str, Run], layer: Layer, rounds: Callable[[str], int]) -> dict[str, Measured]:
+    """All runs in turn, `rounds` times each; one for which there is not enough memory is left out."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    extra: dict[str, float | None] = {}
+    for index in range(1 + max(map(rounds, runs))):
+        for name, run in runs.items():
+            layer.hidden.grad = layer.weight.grad = None
+            try:
+                if index == 0:
+                    extra[name] = peak_extra_mib(run, layer)
+                elif name in extra and index <= rounds(name):
+                    seconds[name].append(seconds_of(run, layer.hidden.device))
+            except torch.OutOfMemoryError:
+                extra.pop(name, None)
+    return {name: Measured(seconds[name], mib) for name, mib in extra.items()}
+
+
+def seconds_of(run: Run, device: torch.device) -> float:
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_extra_mib(run: Run, layer: Layer) -> float | None:
+    """How far memory rises above what lies there before, less the gradients; None where it cannot be told."""
+    is_on_gpu = layer.hidden.device.type == "cuda"
+    gc.collect()
+    before = reset_gpu_peak() if is_on_gpu else reset_resident_peak()
+    run()
+    if before is None:
+        return None
+    peak = torch.cuda.max_memory_allocated() if is_on_gpu else resident_bytes("VmHWM")
+    gradients = sum(leaf.grad.nbytes for leaf in (layer.hidden, layer.weight) if leaf.grad is not None)
+    return (peak - before - gradients) / 2**20
+
+
+def reset_gpu_peak() -> int:
+    """Bytes in use on the GPU, from which the peak rises."""
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
+
+
+def reset_resident_peak() -> int | None:
+    """Bytes of the process in memory, from which the peak rises; None where only Linux would tell."""
+    if platform.system() != "Linux":
+        return None
+    ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return resident_bytes("VmRSS")
+
+
+def resident_bytes(field: str) -> int:
+    """A line of /proc/self/status."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith(field))

@@ -1,0 +1,86 @@
+"""Cross-entropy and its smoothed forms, and the confidence penalty."""
+
+from typing import Literal
+
+from mt_trainer.config.objective.scheduled import ScheduledAmount, ScheduledShare
+from mt_trainer.config.objective.z_loss import Z_LOSS
+from mt_trainer.config.section import Section, required, setting
+
+
+class CrossEntropyConfig(Section):
+    """Negative log-likelihood of the reference."""
+
+    name: Literal["cross_entropy"] = required("Plain cross-entropy.")
+    z_loss: float = Z_LOSS
+
+
+class LabelSmoothingConfig(Section):
+    """Cross-entropy against (1 - epsilon) of the reference plus epsilon of a prior."""
+
+    name: Literal["label_smoothing"] = required("Label smoothing.")
+    epsilon: ScheduledShare = setting(0.1, "Probability mass taken from the reference.")
+    convention: Literal["torch", "fairseq", "no_pad", "kl"] = setting(
+        "torch",
+        "Where the mass goes: `torch` to all pieces of the prior, `fairseq` to the others, `no_pad` to the others "
+        "without padding; `kl` is the first tutorial's, whose target distribution lacks epsilon / V.",
+    )
+    prior: str = setting(
+        "uniform",
+        "What the mass is shared by: `uniform`, `unigram` (how often a piece is a label), `target_side` (pieces that "
+        "occur as a label, evenly), or a file of V numbers that sum to one, one a line.",
+        min_length=1,
+    )
+    prior_temperature: float = setting(1.0, "T of the unigram prior count^(1/T); large T makes it even.", gt=0.0)
+    z_loss: float = Z_LOSS
+
+
+class ClassWeightedConfig(Section):
+    """Cross-entropy that counts each piece by a weight of its own, as torch's `weight` of `CrossEntropyLoss`."""
+
+    name: Literal["class_weighted"] = required("Class weights.")
+    weights: str = required("File of V weights >= 0, one a line; a token counts by its label's.", min_length=1)
+    epsilon: ScheduledShare = setting(0.1, "Label smoothing beside it, weighted likewise.")
+    z_loss: float = Z_LOSS
+
+
+class WeightedLabelSmoothingConfig(Section):
+    """Label smoothing (Chen et al., ACL 2022) that shares its mass out by where a piece occurs; joint vocabulary."""
+
+    name: Literal["weighted_label_smoothing"] = required("Weighted label smoothing.")
+    alpha: ScheduledShare = setting(0.1, "Probability mass taken from the reference.")
+    target_share: float = setting(0.4, "Share of it for pieces of the target side only.", ge=0.0, le=1.0)
+    common_share: float = setting(0.4, "Share of it for pieces of both sides.", ge=0.0, le=1.0)
+    source_share: float = setting(0.2, "Share of it for pieces of the source side only.", ge=0.0, le=1.0)
+    groups: str = setting(
+        "counts",
+        "Where a piece belongs: `counts` for where it occurs in the training text, or a file of V words, one a line: "
+        "`target`, `common`, `source` or `none`.",
+        min_length=1,
+    )
+    z_loss: float = Z_LOSS
+
+
+class GraduatedLabelSmoothingConfig(Section):
+    """Label smoothing (Wang et al., ACL 2020) whose epsilon grows with the probability of the token's label."""
+
+    name: Literal["graduated_label_smoothing"] = required("Graduated label smoothing.")
+    low_threshold: float = setting(0.3, "Probability below which the lowest epsilon is taken.", ge=0.0, le=1.0)
+    high_threshold: float = setting(0.7, "Probability above which the highest epsilon is taken.", ge=0.0, le=1.0)
+    low_epsilon: float = setting(0.0, "Epsilon of improbable labels.", ge=0.0, lt=1.0)
+    middle_epsilon: float = setting(0.1, "Epsilon between the thresholds.", ge=0.0, lt=1.0)
+    high_epsilon: float = setting(0.3, "Epsilon of probable labels.", ge=0.0, lt=1.0)
+    z_loss: float = Z_LOSS
+
+
+class ConfidencePenaltyConfig(Section):
+    """Cross-entropy less beta times the entropy (Pereyra et al. 2017): certainty is penalised."""
+
+    name: Literal["confidence_penalty"] = required("Confidence penalty.")
+    beta: ScheduledAmount = setting(2.5, "Weight of the entropy.")
+    threshold: float | None = setting(
+        None, "Penalise only an entropy below this; null for always.", unit="nats", gt=0.0
+    )
+    prior: Literal["uniform", "unigram"] = setting(
+        "uniform", "Distribution drawn to: `uniform` is the entropy itself, `unigram` how often a piece is a label."
+    )
+    z_loss: float = Z_LOSS

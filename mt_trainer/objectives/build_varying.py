@@ -1,0 +1,102 @@
+"""Objectives that change with the step: numbers on a schedule, stages, and what is added to any objective."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from mt_trainer.config.objective import NumberSchedule
+from mt_trainer.objectives.logit_statistics import LogitStatistics
+from mt_trainer.objectives.objective import (
+    AnyObjective,
+    LogitPair,
+    Objective,
+    PairFunction,
+    TokenFunction,
+)
+from mt_trainer.objectives.parameter_schedules import number_at
+from mt_trainer.objectives.scores import z_loss
+
+Number = float | NumberSchedule
+"""A number of a config: fixed, or on a schedule."""
+
+
+def largest(number: Number) -> float:
+    """The largest value that a number takes."""
+    return max(number.start, number.end) if isinstance(number, NumberSchedule) else number
+
+
+def scheduled(make: Callable[..., Objective], **numbers: Number) -> Objective:
+    """`make(**numbers)` with each number as it stands at the step.
+
+    `make` is called for every step: what is large, such as a prior, it should hold, not build.
+    """
+    schedules = {name: number for name, number in numbers.items() if isinstance(number, NumberSchedule)}
+    if not schedules:
+        return make(**numbers)
+
+    def at(step: int) -> Objective:
+        current = {name: number_at(step, **schedule.model_dump()) for name, schedule in schedules.items()}
+        return replace(make(**(numbers | current)), parameters=current)
+
+    course = ", ".join(
+        f"{name} {schedule.schedule} from {schedule.start:g} to {schedule.end:g} "
+        f"over steps {schedule.start_step} to {schedule.end_step}"
+        for name, schedule in schedules.items()
+    )
+    first = at(1)
+    return replace(first, formula=f"{first.formula}  [at step 1; {course}]", varies=at)
+
+
+def after(start_step: int, before: Objective, then: Objective) -> Objective:
+    """`before` up to and with `start_step`, `then` afterwards."""
+    if start_step == 0:
+        return then
+    formula = f"{then.formula}  [after step {start_step}]"
+    return replace(before, formula=formula, varies=lambda step: before if step <= start_step else then)
+
+
+def in_stages(stages: Sequence[tuple[int | None, AnyObjective]]) -> AnyObjective:
+    """One objective after another, each with the last step of its stage; the last one's is None.
+
+    The log gets the number of the stage, counted from 1, as the parameter `stage`.
+    """
+
+    def at(step: int) -> AnyObjective:
+        for number, (until_step, objective) in enumerate(stages, start=1):
+            if until_step is None or step <= until_step:
+                current = objective.at(step)
+                return replace(current, parameters={"stage": float(number), **current.parameters}, varies=None)
+        raise ValueError("the last stage has no end")
+
+    formulas = [
+        f"stage {number}{f' until step {until_step}' if until_step else ''}: {objective.formula}"
+        for number, (until_step, objective) in enumerate(stages, start=1)
+    ]
+    return replace(at(1), formula="; ".join(formulas), varies=at)
+
+
+def with_z_loss(objective: AnyObjective, coefficient: float) -> AnyObjective:
+    """The objective plus `coefficient` times the square of logsumexp, of both distributions if both are learnt."""
+    if coefficient == 0:
+        return objective
+    formula = f"{objective.formula} + {coefficient:g} logsumexp^2"
+    varies = objective.varies and (lambda step: with_z_loss(objective.at(step), coefficient))
+    if isinstance(objective, Objective):
+        function = partial(_plus_z_loss, function=objective.function, coefficient=coefficient)
+        return replace(objective, function=function, formula=formula, varies=varies)
+    pair_function = partial(
+        _pair_plus_z_loss, function=objective.function, coefficient=coefficient, other=objective.other
+    )
+    return replace(objective, function=pair_function, formula=formula, varies=varies)
+
+
+def _plus_z_loss(statistics: LogitStatistics, *, function: TokenFunction, coefficient: float) -> Tensor:
+    return function(statistics) + z_loss(statistics, coefficient=coefficient)
+
+
+def _pair_plus_z_loss(pair: LogitPair, *, function: PairFunction, coefficient: float, other: str) -> Tensor:
+    learnt = [pair.logits, pair.other] if other == "dropout" else [pair.logits]
+    squares = [logits.logsumexp(dim=-1).square() for logits in learnt]
+    return function(pair) + coefficient * sum(squares)

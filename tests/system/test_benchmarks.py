@@ -1,0 +1,23 @@
+"""The benchmarks run, on a few tokens, and report what they promise. No time is looked at."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_benchmark_of_objectives_runs_and_writes_its_numbers_with_their_settings(tmp_path: Path) -> None:
+    report = tmp_path / "times.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "objectives.py"), "--quick", "--threads", "1"]
+    done = subprocess.run([*command, "--json", str(report)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(report.read_text(encoding="utf-8"))
+    assert {"device", "threads", "torch", "commit", "num_tokens", "rounds"} <= set(content["settings"])
+    results = {(result["objective"], result["dtype"]): result for result in content["results"]}
+    for name in ("label_smoothing", "tailr", "brier", "emo", "loss_truncation", "unlikelihood"):
+        for dtype in ("float32", "bfloat16"):
+            result = results[name, dtype]
+            assert min(result["to_matmuls"], result["to_cross_entropy"], result["to_naive"], *result["seconds"]) > 0
+    assert "label_smoothing" in done.stdout
