@@ -1,0 +1,96 @@
+"""The runs of compare_objectives.py as a section of docs/results.md: settings, a table, and what is significant."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from finished_runs import FinishedRun
+from markdown_tables import markdown_table, settings_block
+from mt_trainer.config import load_config
+from mt_trainer.data.evaluation_sets import evaluation_text, read_evaluation_set
+
+Runs = Mapping[str, Mapping[int, FinishedRun]]
+"""By objective, the first to compare with, and by seed."""
+
+TITLES = {"bleu": "BLEU", "chrf": "chrF", "bleu_moses_lowercase": "BLEU, published convention"}
+
+
+def report(runs: Runs, *, title: str, settings: Mapping[str, str]) -> str:
+    """Markdown.
+
+    Args:
+        runs: at least one.
+        title: of the section.
+        settings: what was done, by the words that start the lines of an entry in docs/results.md.
+    """
+    first = next(run for by_seed in runs.values() for run in by_seed.values())
+    lines = {**settings, **first.describe_environment()}
+    signatures = "\n".join(f"- {TITLES[name]}: `{signature}`" for name, signature in first.signatures.items())
+    return "\n\n".join([f"### {title}", settings_block(lines), table(runs), NOTES, signatures])
+
+
+NOTES = """\
+Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. minutes: wall time of
+training, validations included. p: that the two systems differ by chance, paired approximate randomisation on BLEU
+(10,000 trials, sacreBLEU), for each seed by itself."""
+
+
+def table(runs: Runs) -> str:
+    """A row for each objective: scores on the test sets (on dev, where there is none), NLL, time, significance."""
+    baseline, *_ = runs
+    first = next(iter(runs[baseline].values()))
+    sets = [name for name in first.scores if name != "dev"] or ["dev"]
+    scores = [(name, metric) for name in sets for metric in first.scores[name] if metric != "chrf"]
+    titles = ["objective"]
+    titles += [f"{name} {TITLES[metric]}" for name, metric in scores]
+    titles += ["dev BLEU", "nll", "steps", "minutes"]
+    titles += [f"p, {name}, against {baseline}" for name in sets]
+    p_values = {name: chance(runs, name) for name in sets}
+    rows = []
+    for objective, by_seed in runs.items():
+        each = list(by_seed.values())
+        cells = [objective]
+        cells += [spread([run.scores[name][metric] for run in each], 2) for name, metric in scores]
+        cells += [spread([run.dev["bleu"] for run in each], 2), spread([run.dev["nll"] for run in each], 4)]
+        cells += [f"{statistics.mean(run.step for run in each):,.0f}"]
+        cells += [spread([run.seconds / 60 for run in each], 1)]
+        cells += [", ".join(f"{p:.4f}" for p in p_values[name].get(objective, [])) or "-" for name in sets]
+        rows.append(cells)
+    return markdown_table(titles, rows)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean and sample standard deviation, such as `40.13 ± 0.21`; of one value itself."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def chance(runs: Runs, set_name: str) -> dict[str, list[float]]:
+    """For each objective but the first, the p-values of its runs against the first's of the same seed, by seed."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.significance import PairedTest, Result
+
+    baseline, *others = runs
+    found: dict[str, list[float]] = {name: [] for name in others}
+    config = load_config(next(iter(runs[baseline].values())).folder / "config.yaml")
+    source = config.data.dev if set_name == "dev" else config.data.test[set_name]
+    text = evaluation_text(source, src_lang=config.data.src_lang, tgt_lang=config.data.tgt_lang)
+    references = read_evaluation_set(set_name, text).tgt_texts
+    metric = BLEU(tokenize=config.evaluation.tokenize, lowercase=config.evaluation.lowercase, force=True)
+    for seed in runs[baseline]:
+        names = [name for name in runs if seed in runs[name]]
+        if len(names) < 2:
+            continue
+        systems = [(name, hypotheses(runs[name][seed].folder, set_name)) for name in names]
+        _, columns = PairedTest(systems, {"BLEU": metric}, [references], test_type="ar")()
+        first, *rest = (each for each in columns["BLEU"] if isinstance(each, Result))
+        for name, result in zip(names[1:], rest, strict=True):
+            assert result.p_value is not None
+            # Of two equal scores sacreBLEU says that they differ: it counts the trials that differ more.
+            found[name].append(result.p_value if result.score != first.score else 1.0)
+    return found
+
+
+def hypotheses(folder: Path, set_name: str) -> Sequence[str]:
+    """The translations that a run was scored with."""
+    return (folder / "evaluation" / f"{set_name}.hyp.txt").read_text(encoding="utf-8").split("\n")[:-1]
