@@ -14,6 +14,9 @@ from mt_trainer.errors import DataError, ExitCode, MtError, Problem
 
 P = ParamSpec("P")
 
+STOPPED = "stopped by a signal"
+"""Said where there was nothing to save; a run that saves says after which step."""
+
 
 def run_command(command: Callable[P, None]) -> None:
     """Parses the command line, runs the command and ends the process with its status.
@@ -40,7 +43,12 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
             print("\n".join([error.render(), *(f"note: {note}" for note in notes)]), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
+            print(STOPPED, file=sys.stderr)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except SystemExit as stop:
+            if stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+                print(STOPPED, file=sys.stderr)
+            raise
 
     return shown
 

@@ -114,7 +114,7 @@ def read_sets(data: "DataConfig", *, only: Sequence[str]) -> "list[EvalSet]":
     texts = {
         name: evaluation_text(source, **languages) for name, source in sources.items() if name in (only or sources)
     }
-    require_sources(list(texts.values()))
+    require_sources({"data.dev" if name == "dev" else f"data.test.{name}": text for name, text in texts.items()})
     return [read_evaluation_set(name, text) for name, text in texts.items()]
 
 
@@ -129,7 +129,7 @@ def read_files(src: str, ref: str) -> "EvalSet":
     from mt_trainer.data.sources import require_sources
 
     text = evaluation_text(TextSource(format="text", src=src, tgt=ref), src_lang="src", tgt_lang="ref")
-    require_sources([text])
+    require_sources({"--src and --ref": text})
     return read_evaluation_set(Path(src).name.split(".")[0] or "files", text)
 
 

@@ -98,11 +98,11 @@ def inspect(
 def _train_on_config(config: "TrainConfig") -> "TokenizerPair":
     """The tokenizers that mt-train would train for this config."""
     from mt_trainer.data.encoding import train_tokenizers
-    from mt_trainer.data.prepare import judge_training_text, training_texts
+    from mt_trainer.data.prepare import judge_training_text, training_sources, training_texts
     from mt_trainer.data.sources import require_sources
 
     texts = training_texts(config.data)
-    require_sources(texts)
+    require_sources(training_sources(texts))
     return train_tokenizers(texts, judge_training_text(texts, config.data), config.tokenizer)
 
 

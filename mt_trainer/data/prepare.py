@@ -98,7 +98,10 @@ def prepare_data(
     texts = training_texts(data)
     evaluation = [("dev", evaluation_text(data.dev, **languages))]
     evaluation += [(name, evaluation_text(source, **languages)) for name, source in data.test.items()]
-    require_sources([*texts, *(text for _, text in evaluation)])
+    require_sources(
+        training_sources(texts)
+        | {"data.dev" if name == "dev" else f"data.test.{name}": text for name, text in evaluation}
+    )
 
     problems: list[Problem] = []
     eval_sets: list[EvalSet] = []
@@ -217,6 +220,11 @@ def training_texts(data: DataConfig) -> list[ParallelText]:
         read_source(source, src_lang=data.src_lang, tgt_lang=data.tgt_lang, on_invalid_text=data.on_invalid_text)
         for source in data.train
     ]
+
+
+def training_sources(texts: Sequence[ParallelText]) -> dict[str, ParallelText]:
+    """The sources of the training text by their keys in the config."""
+    return {"data.train" if len(texts) == 1 else f"data.train.{i}": text for i, text in enumerate(texts)}
 
 
 def given_tokenizers(config: TokenizerConfig) -> TokenizerPair | None:

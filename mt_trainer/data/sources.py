@@ -1,7 +1,8 @@
 """From a source in the config to its pairs of text."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, assert_never
@@ -86,12 +87,23 @@ class Phrasebook:
         return []
 
 
-def require_sources(texts: list[ParallelText]) -> None:
+def require_sources(texts: Mapping[str, ParallelText]) -> None:
     """Checks, without reading, that all sources can be read.
+
+    Args:
+        texts: by what names them, a key of the config or the options of a command.
 
     Raises:
         DataError: everything that is missing, at once.
     """
-    problems = list(dict.fromkeys(problem for text in texts for problem in text.missing()))
-    if problems:
-        raise DataError(problems)
+    named_by: dict[Problem, list[str]] = {}
+    for name, text in texts.items():
+        for problem in text.missing():
+            named_by.setdefault(problem, []).append(f"`{name}`")
+    if named_by:
+        raise DataError(
+            [
+                replace(problem, help="; ".join([f"it is named by {', '.join(names)}", *filter(None, [problem.help])]))
+                for problem, names in named_by.items()
+            ]
+        )

@@ -131,6 +131,10 @@ class TextFile:
         return io.BufferedReader(gzip.GzipFile(path), BUFFER_BYTES)
 
 
+MOST_LOST = 0.1
+"""Where more than this share of the lines is lost, line lengths cannot tell where."""
+
+
 class AlignedFiles:
     """Two files whose lines of the same number are translations of each other."""
 
@@ -172,11 +176,14 @@ class AlignedFiles:
         count = abs(self.src.num_lines - self.tgt.num_lines)
         longer, shorter = (self.src, self.tgt) if self.src.num_lines > self.tgt.num_lines else (self.tgt, self.src)
         message = f"{self.src.path} has {self.src.num_lines:,} lines, {self.tgt.path} has {self.tgt.num_lines:,}"
+        where = f"{longer.path}:{min(line, longer.num_lines)}"
         if line > shorter.num_lines:
             advice = f"the lines seem to match up to the end of {shorter.path}: its last {count:,} may be missing"
+        elif count > MOST_LOST * shorter.num_lines:
+            where, advice = longer.path, "are they the two sides of one text?"
         else:
             advice = f"suspicious from about line {line:,}, judging by line lengths: {count:,} extra or lost there"
-        return Problem("MT051", message, where=f"{longer.path}:{min(line, longer.num_lines)}", help=advice)
+        return Problem("MT051", message, where=where, help=advice)
 
 
 class TsvFile:

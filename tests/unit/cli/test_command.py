@@ -50,8 +50,12 @@ def test_notes_of_the_error_stand_below_it() -> None:
     assert outcome(error)[2] == "error[MT052]: invalid UTF-8\nnote: 7 lines were translated\n"
 
 
-def test_interrupt_ends_with_130() -> None:
-    assert outcome(KeyboardInterrupt())[0] == 130
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(130), 130), (SystemExit(143), 143)], ids=repr
+)
+def test_a_signal_ends_with_its_status_and_says_so(stop: BaseException, code: int) -> None:
+    status, _, err = outcome(stop)
+    assert (status, err) == (code, "stopped by a signal\n")
 
 
 @pytest.mark.parametrize("module", ["mt_trainer.cli.translate", "mt_trainer.cli.eval"])

@@ -82,11 +82,14 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
         HuggingFaceSource(format="huggingface", path=str(tmp_path / "lost3"), split="train"),
     ]
     with pytest.raises(DataError) as caught:
-        require_sources([parallel(source) for source in sources])
+        require_sources({f"data.train.{i}": parallel(source) for i, source in enumerate([*sources, sources[0]])})
     wanted = [tmp_path / "lost1", tmp_path / "lost2", tmp_path, tmp_path / "lost3"]
     assert [problem.where for problem in caught.value.problems] == [str(path) for path in wanted]
     assert {problem.code for problem in caught.value.problems} == {"MT050"}
     assert caught.value.exit_code == 2
+    helps = [problem.help or "" for problem in caught.value.problems]
+    assert helps[0] == "it is named by `data.train.0`, `data.train.4`; paths are relative to the working directory"
+    assert helps[3] == "it is named by `data.train.3`"
 
 
 def test_invalid_utf8_is_located(tmp_path: Path) -> None:
@@ -160,6 +163,13 @@ def test_a_cut_end_is_recognised(tmp_path: Path) -> None:
     [problem] = problems(text(tmp_path, b"\n".join(lines), b"\n".join(lines[:200])))
     assert "its last 100 may be missing" in str(problem.help)
     assert problem.where == f"{tmp_path / 'x.en'}:201"
+
+
+def test_where_much_is_lost_no_line_is_named(tmp_path: Path) -> None:
+    lines = [b"a" * length for length in sentence_lengths(300)]
+    [problem] = problems(text(tmp_path, b"\n".join(lines), b"\n".join(lines[50:])))
+    assert problem.help == "are they the two sides of one text?"
+    assert problem.where == str(tmp_path / "x.en")
 
 
 @pytest.mark.parametrize(("src", "tgt"), [(b"", b"x\n"), (b"a\nb", b"x"), (b"a\n", b"x\n\n")])
