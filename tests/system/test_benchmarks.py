@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,3 +23,20 @@ def test_the_benchmark_of_objectives_runs_and_writes_its_numbers_with_their_sett
             result = results[name, dtype]
             assert min(result["to_matmuls"], result["to_cross_entropy"], result["to_naive"], *result["seconds"]) > 0
     assert "label_smoothing" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        (["attention.py", "--rows", "2", "--row-length", "8", "--repeats", "1"], "written_out "),
+        (["workers.py", "--rows", "2", "--repeats", "1"], "side by side "),
+        (["workers.py", "--rows", "2", "--repeats", "1", "--load", "1"], "side by side "),
+    ],
+    ids=["attention", "workers", "workers under load"],
+)
+def test_the_small_benchmarks_run(arguments: list[str], last: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / arguments[0]), *arguments[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(last)
+    assert "x " in done.stdout
