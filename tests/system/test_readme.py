@@ -38,6 +38,7 @@ SHORTENED = {
     "mt-tokenizer train": ("--vocab-size 300", "the toy text does not support 8,000 pieces"),
     "mt-train --config multi30k": ("--print-config", "reads the hub"),
     "scripts/sweep_": ("--help", "trains many times; tests/system/test_scripts.py runs the sweeps"),
+    "scripts/compare_objectives.py": ("--help", "trains many times; tests/system/test_experiments.py runs it"),
     "make ": ("--dry-run", "installs, trains or tests for minutes; make shows what it would do"),
 }
 
@@ -100,6 +101,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         command = bin_folder / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {entry.partition(":")[0]} "$@"\n')
         command.chmod(0o755)
+    (bin_folder / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # as in an activated environment
+    (bin_folder / "python3").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
