@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from mt_trainer.data.loader import Batch
 from mt_trainer.model.transformer import Transformer
-from mt_trainer.objectives.linear import linear_logit_statistics
 from mt_trainer.objectives.loss_sums import LossSums
 from mt_trainer.objectives.objective import Objective, PairObjective, Source
+from mt_trainer.objectives.projection.linear import linear_logit_statistics
+from mt_trainer.objectives.projection.teacher_pieces import linear_teacher_pieces
 from mt_trainer.objectives.sentences import number_sentences, previous_targets
-from mt_trainer.objectives.teacher_pieces import linear_teacher_pieces
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 from mt_trainer.objectives.translation_loss import TranslationLoss
 

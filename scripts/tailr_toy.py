@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from figures import BLACK, BLUE, GREEN, ORANGE, VERMILION, new_figure, require_matplotlib
+from mt_trainer.objectives.formulas.token_weights import tailr
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.objectives.token_weights import tailr
 
 SPACING = 0.01
 GRID = torch.arange(-12, 16, SPACING, dtype=torch.float64)

@@ -23,7 +23,7 @@ def train(
         typer.echo(to_yaml(resolved), nl=False)
         return
     if explain:
-        from mt_trainer.objectives.explain import explain_objective
+        from mt_trainer.objectives.building.explain import explain_objective
 
         typer.echo(explain_objective(resolved))
         return

@@ -1,4 +1,4 @@
-"""From the config to an objective. Only the `build...` files of this package see a config."""
+"""From the config to an objective. Only this file and those of `building/` see a config."""
 
 from functools import partial
 from typing import assert_never
@@ -30,7 +30,7 @@ from mt_trainer.config.objective import (
     UnlikelihoodConfig,
     WeightedLabelSmoothingConfig,
 )
-from mt_trainer.objectives.build_smoothing import (
+from mt_trainer.objectives.building.smoothed import (
     Vocabulary,
     build_class_weighted,
     build_confidence_penalty,
@@ -40,8 +40,8 @@ from mt_trainer.objectives.build_smoothing import (
     cross_entropy_objective,
     label_smoothing_objective,
 )
-from mt_trainer.objectives.build_varying import in_stages, with_z_loss
-from mt_trainer.objectives.build_weighting import (
+from mt_trainer.objectives.building.varying import in_stages, with_z_loss
+from mt_trainer.objectives.building.weighted import (
     build_anti_focal,
     build_error_norm_truncation,
     build_focal,
@@ -50,14 +50,14 @@ from mt_trainer.objectives.build_weighting import (
     build_mixce,
     build_tailr,
 )
-from mt_trainer.objectives.divergences import distillation, ghost_distillation, r_drop, sparse_distillation
-from mt_trainer.objectives.earth_mover import earth_mover
+from mt_trainer.objectives.formulas.divergences import distillation, ghost_distillation, r_drop, sparse_distillation
+from mt_trainer.objectives.formulas.earth_mover import earth_mover
+from mt_trainer.objectives.formulas.scores import brier, spherical
+from mt_trainer.objectives.formulas.smoothing import smoothing_epsilon
+from mt_trainer.objectives.formulas.unlikelihood import unlikelihood
 from mt_trainer.objectives.logit_statistics import Statistic
 from mt_trainer.objectives.objective import AnyObjective, Objective, PairObjective, Source, TeacherPieces
-from mt_trainer.objectives.scores import brier, spherical
-from mt_trainer.objectives.smoothing import smoothing_epsilon
 from mt_trainer.objectives.token_inputs import Constants
-from mt_trainer.objectives.unlikelihood import unlikelihood
 
 __all__ = ["build_objective", "cross_entropy_objective", "label_smoothing_objective"]
 

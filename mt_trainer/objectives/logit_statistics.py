@@ -2,7 +2,7 @@
 
 An objective here is a small function of a few numbers per target token, just as a corpus metric is a function of a few
 counts per sentence. The numbers suffice for the objectives of `per_token.py` by construction, not for any function of a
-distribution. This file holds their names and their definition on given logits; `linear.py` computes the same
+distribution. This file holds their names and their definition on given logits; `projection/` computes the same
 numbers together with the output projection, without ever holding the logits of all tokens.
 
 Shapes: N target tokens, V vocabulary, K ids per token, E width of a fixed embedding.

@@ -7,7 +7,7 @@ other; tokens of equal numbers that do not follow each other are two sentences o
 import torch
 from torch import Tensor
 
-from mt_trainer.objectives.projection_gradients import add_rows
+from mt_trainer.objectives.projection.projection_gradients import add_rows
 
 
 def number_sentences(segments: Tensor) -> Tensor:

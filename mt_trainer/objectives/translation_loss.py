@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from mt_trainer.objectives.build import label_smoothing_objective
-from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
-from mt_trainer.objectives.linear_pair import linear_pair_objective
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, logit_statistics, statistics_dtype
 from mt_trainer.objectives.loss_sums import LossSums
 from mt_trainer.objectives.objective import AnyObjective, Objective, PairObjective, Source
+from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
+from mt_trainer.objectives.projection.linear_pair import linear_pair_objective
 from mt_trainer.objectives.sentences import previous_targets
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 from mt_trainer.objectives.truncator import Truncator, truncator_for

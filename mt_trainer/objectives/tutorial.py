@@ -4,10 +4,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from mt_trainer.objectives.formulas.priors import smoothing_prior
+from mt_trainer.objectives.formulas.smoothing import kl_label_smoothing, label_smoothing
 from mt_trainer.objectives.logit_statistics import Statistic, logit_statistics
 from mt_trainer.objectives.objective import TokenFunction
-from mt_trainer.objectives.priors import smoothing_prior
-from mt_trainer.objectives.smoothing import kl_label_smoothing, label_smoothing
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 

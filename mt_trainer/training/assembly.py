@@ -12,6 +12,7 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.data.subword_sampling import SubwordSampler
 from mt_trainer.machine import Machine, seed_everything
 from mt_trainer.objectives import TranslationLoss, build_objective
+from mt_trainer.objectives.building.check import objective_files_hash
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.tokenizer import TokenizerPair
@@ -50,6 +51,7 @@ def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher:
             ExponentialMovingAverage(model, decay) if decay else None,
             loss,
             teacher_hash=teacher.weights_hash if teacher else None,
+            objective_files_hash=objective_files_hash(config),
         ),
         teacher_forcing=TeacherForcing(model, loss, machine.dtype, teacher.teacher if teacher else None)
         .to(machine.device)

@@ -13,7 +13,7 @@ from mt_trainer.data.loader import PairList, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.evaluation.metrics import build_metrics
 from mt_trainer.machine import set_up_machine
-from mt_trainer.objectives.check import check_objective
+from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
 from mt_trainer.training.display import duration, summary
 from mt_trainer.training.milestones import refuse_divergence

@@ -28,6 +28,7 @@ class Learner:
 
     Attributes:
         teacher_hash: of the weights of the teacher, if it has one: it cannot be exchanged on the way.
+        objective_files_hash: of the files that the objective reads, if it reads any; likewise.
     """
 
     model: Transformer
@@ -35,6 +36,7 @@ class Learner:
     ema: ExponentialMovingAverage | None
     translation_loss: TranslationLoss
     teacher_hash: str | None = None
+    objective_files_hash: str | None = None
 
     def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
         """Inside the block the model has the weights that it is judged by: the average where there is one."""
@@ -70,6 +72,7 @@ class Learner:
             "tokenizer": data.tokenizers.content_hash,
             "corpus": data.corpus_hash,
             "teacher": self.teacher_hash,
+            "objective_files": self.objective_files_hash,
         }
         evaluated = weights if self.ema is None else self.ema.average
         save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
@@ -81,13 +84,17 @@ class Learner:
         """Put everything back to where a checkpoint was written.
 
         Raises:
-            CheckpointError: MT100, when the training text or the teacher is not the one that the run was started with.
+            CheckpointError: MT100, when the training text, the teacher or a file of the objective is not the one that
+                the run was started with.
         """
-        before, now = checkpoint.state, {"corpus": data.corpus_hash, "teacher": self.teacher_hash}
-        for name, called in (("corpus", "training text"), ("teacher", "teacher")):
-            if before.get(name) != now[name]:
-                message = f"the {called} is not the one that this run was started with"
-                help_ = f"restore the {called}, or start another run folder"
+        for name, now, called in (
+            ("corpus", data.corpus_hash, "the training text"),
+            ("teacher", self.teacher_hash, "the teacher"),
+            ("objective_files", self.objective_files_hash, "a file that the objective reads"),
+        ):
+            if checkpoint.state.get(name) != now:
+                message = f"{called} is not the one that this run was started with"
+                help_ = f"restore {called}, or start another run folder"
                 raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
         tensors, weights = checkpoint.optimizer(), checkpoint.model()
         if self.ema is not None:

@@ -15,7 +15,7 @@ from mt_trainer.evaluation.metrics import Metrics, build_metrics
 from mt_trainer.evaluation.validation import Validator
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
-from mt_trainer.objectives.check import check_objective
+from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import assemble
 from mt_trainer.training.display import (
     ProgressDisplay,

@@ -19,12 +19,12 @@ from mt_trainer.model.attention import attend, segment_mask
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.transformer import Transformer
 from mt_trainer.objectives import Statistic, TranslationLoss, build_objective, linear_objective, logit_statistics
-from mt_trainer.objectives.divergences import r_drop
-from mt_trainer.objectives.linear_pair import linear_pair_objective
+from mt_trainer.objectives.formulas.divergences import r_drop
+from mt_trainer.objectives.formulas.token_weights import tailr
 from mt_trainer.objectives.objective import LogitPair, TeacherPieces
-from mt_trainer.objectives.teacher_pieces import linear_teacher_pieces
+from mt_trainer.objectives.projection.linear_pair import linear_pair_objective
+from mt_trainer.objectives.projection.teacher_pieces import linear_teacher_pieces
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.objectives.token_weights import tailr
 from mt_trainer.optim import build_optimizer, load_optimizer_tensors, optimizer_tensors
 from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mt_trainer.objectives import TranslationLoss
-from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
+from mt_trainer.objectives.formulas.smoothing import cross_entropy, label_smoothing
+from mt_trainer.objectives.formulas.token_weights import tailr, tailr_weight
 from mt_trainer.objectives.logit_statistics import DIFFERENTIABLE, LogitStatistics, Statistic, logit_statistics
-from mt_trainer.objectives.smoothing import cross_entropy, label_smoothing
+from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.objectives.token_weights import tailr, tailr_weight
 
 NUM_TOKENS, VOCAB_SIZE = 6, 9
 ALL = frozenset(Statistic)

@@ -140,6 +140,21 @@ def test_another_teacher_cannot_go_on(copied: Path) -> None:
     assert listing(copied) == before
 
 
+def test_a_changed_prior_cannot_go_on(copied: Path) -> None:
+    prior = copied / "prior.txt"
+    prior.write_text(f"{1 / 300!r}\n" * 300)
+    command = ("--config", "plain.yaml", "--set", "objective={name: label_smoothing, prior: prior.txt}")
+    done = call(copied, *command, "--set", "training.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    before = prior.read_text()
+    prior.write_text(f"{2 / 300!r}\n" * 150 + "0\n" * 150)
+    done = call(copied, *command)
+    assert done.returncode == 2, done.stderr
+    assert "error[MT100]: a file that the objective reads is not the one that this run was started with" in done.stderr
+    prior.write_text(before)
+    assert call(copied, *command).returncode == 0
+
+
 DISTILLATION = "objective={name: distillation, teacher: runs/teacher}"
 
 Change = Callable[[Path], None]

@@ -83,11 +83,11 @@ def copy(tmp_path: Path) -> Path:
         "mt_trainer/config/objective/scores.py": (
             "from mt_trainer.config.objective.scheduled import ScheduledAmount\n"
         ),
-        "mt_trainer/objectives/scores.py": "",
+        "mt_trainer/objectives/formulas/scores.py": "",
         "mt_trainer/objectives/build.py": (
             "from mt_trainer.config.objective.scores import ExpectedErrorConfig\n"
-            "from mt_trainer.objectives.build_varying import scheduled\n"
-            "from mt_trainer.objectives.scores import expected_error\n"
+            "from mt_trainer.objectives.building.varying import scheduled\n"
+            "from mt_trainer.objectives.formulas.scores import expected_error\n"
         ),
     }
     assert added.keys() == imports.keys()

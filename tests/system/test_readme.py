@@ -231,7 +231,7 @@ def test_the_new_objective_works_once_added(workplace: Path) -> None:
     before, rest = path.read_text().split("        case _:\n", maxsplit=1)
     imports = [
         "from mt_trainer.config.objective.weighting import GeneralizedCrossEntropyConfig",
-        "from mt_trainer.objectives.token_weights import generalized_cross_entropy",
+        "from mt_trainer.objectives.formulas.token_weights import generalized_cross_entropy",
     ]
     path.write_text("\n".join([*imports, f"{before}{case}        case _:\n{rest}"]))
 

@@ -6,7 +6,7 @@ import pytest
 
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import ConfigError, MtError
-from mt_trainer.objectives.check import check_objective
+from mt_trainer.objectives.building.check import check_objective, objective_files_hash
 from mt_trainer.tokenizer import Tokenizer
 
 DATA = """\
@@ -99,3 +99,18 @@ def test_a_given_tokenizer_that_is_none_is_refused(load: Load) -> None:
     with pytest.raises(MtError) as caught:
         check_objective(config)
     assert caught.value.problems[0].code == "MT081"
+
+
+def test_the_hash_is_that_of_what_the_files_hold(load: Load) -> None:
+    stages = "objective: [{name: class_weighted, weights: w.txt, until_step: 5}, {name: label_smoothing, prior: p.txt}]"
+    assert objective_files_hash(load("objective: {name: brier}")) is None
+    assert objective_files_hash(load("objective: {prior: unigram}")) is None
+    Path("w.txt").write_text("1\n" * 20)
+    Path("p.txt").write_text("0.05\n" * 20)
+    config = load(stages)
+    before = objective_files_hash(config)
+    Path("w.txt").write_text("2\n" * 20)
+    changed = objective_files_hash(config)
+    assert len({before, changed, None}) == 3
+    Path("w.txt").write_text("1\n" * 20)
+    assert objective_files_hash(config) == before

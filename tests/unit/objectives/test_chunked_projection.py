@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mt_trainer.objectives import chunked_projection, slab_products
-from mt_trainer.objectives.chunked_projection import Setup
-from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.logit_statistics import DIFFERENTIABLE, LogitStatistics, Statistic
+from mt_trainer.objectives.projection import chunked_projection, slab_products
+from mt_trainer.objectives.projection.chunked_projection import Setup
+from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mt_trainer.objectives.divergences import (
+from mt_trainer.objectives.formulas.divergences import (
     Divergence,
     distillation,
     ghost_distillation,

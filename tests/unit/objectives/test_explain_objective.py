@@ -7,8 +7,8 @@ import pytest
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.objective import SingleObjective
 from mt_trainer.errors import ConfigError
-from mt_trainer.objectives.explain import explain_objective
-from mt_trainer.objectives.published import CONVENTIONS, SOURCES
+from mt_trainer.objectives.building.explain import explain_objective
+from mt_trainer.objectives.building.published import CONVENTIONS, SOURCES
 
 Explain = Callable[..., list[str]]
 

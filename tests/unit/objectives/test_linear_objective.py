@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.logit_statistics import ALWAYS, DIFFERENTIABLE, LogitStatistics, Statistic, logit_statistics
+from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 TokenFunction = Callable[[LogitStatistics], Tensor]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mt_trainer.objectives.divergences import distillation, r_drop
-from mt_trainer.objectives.linear_pair import CPU_BUFFER_BYTES, linear_pair_objective
+from mt_trainer.objectives.formulas.divergences import distillation, r_drop
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, logit_statistics
 from mt_trainer.objectives.objective import LogitPair
+from mt_trainer.objectives.projection.linear_pair import CPU_BUFFER_BYTES, linear_pair_objective
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 R_DROP = partial(r_drop, alpha=5.0, epsilon=0.1)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mt_trainer.objectives import slab_products
-from mt_trainer.objectives.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.logit_statistics import DIFFERENTIABLE, LogitStatistics, Statistic, logit_statistics
+from mt_trainer.objectives.projection import slab_products
+from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 NUM_TOKENS, WIDTH, VOCAB_SIZE = 300, 32, 500

@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mt_trainer.objectives import Statistic, logit_statistics
-from mt_trainer.objectives.confidence_penalty import (
+from mt_trainer.objectives.formulas.confidence_penalty import (
     confidence_penalty,
     thresholded_confidence_penalty,
     unigram_confidence_penalty,
 )
-from mt_trainer.objectives.earth_mover import earth_mover, embedding_distance
+from mt_trainer.objectives.formulas.earth_mover import earth_mover, embedding_distance
+from mt_trainer.objectives.formulas.scores import brier, spherical, z_loss
+from mt_trainer.objectives.formulas.smoothing import label_smoothing, weighted_label_smoothing
+from mt_trainer.objectives.formulas.token_weights import tailr
+from mt_trainer.objectives.formulas.unlikelihood import repetition_penalty
 from mt_trainer.objectives.objective import TokenFunction
-from mt_trainer.objectives.scores import brier, spherical, z_loss
-from mt_trainer.objectives.smoothing import label_smoothing, weighted_label_smoothing
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.objectives.token_weights import tailr
-from mt_trainer.objectives.unlikelihood import repetition_penalty
 
 V, N = 7, 40
 GENERATOR = torch.Generator().manual_seed(11)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt_trainer.objectives.parameter_schedules import number_at
+from mt_trainer.objectives.building.schedules import number_at
 
 SCHEDULES = ["linear", "cosine", "step"]
 

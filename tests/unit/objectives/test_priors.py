@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from mt_trainer.objectives.priors import group_prior, piece_groups, smoothing_prior, target_side_prior, unigram_prior
+from mt_trainer.objectives.formulas.priors import (
+    group_prior,
+    piece_groups,
+    smoothing_prior,
+    target_side_prior,
+    unigram_prior,
+)
 
 COUNTS = torch.tensor([0, 1, 4, 0, 9, 16])
 

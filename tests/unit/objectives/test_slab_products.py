@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mt_trainer.objectives import slab_products
-from mt_trainer.objectives.slab_products import add_combined, combine, parts, project, slabs
+from mt_trainer.objectives.projection import slab_products
+from mt_trainer.objectives.projection.slab_products import add_combined, combine, parts, project, slabs
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mt_trainer.objectives import LogitStatistics, Statistic
-from mt_trainer.objectives.priors import smoothing_prior
-from mt_trainer.objectives.smoothing import (
+from mt_trainer.objectives.formulas.priors import smoothing_prior
+from mt_trainer.objectives.formulas.smoothing import (
     class_weighted,
     cross_entropy,
     graduated_epsilon,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mt_trainer.objectives.objective import TeacherPieces
-from mt_trainer.objectives.teacher_pieces import linear_teacher_pieces
+from mt_trainer.objectives.projection.teacher_pieces import linear_teacher_pieces
 
 
 def make_factors(num_tokens: int = 40, vocab_size: int = 9) -> tuple[torch.Tensor, torch.Tensor]:

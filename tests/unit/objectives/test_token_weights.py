@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from mt_trainer.objectives import LogitStatistics, Statistic
-from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.objectives.token_weights import (
+from mt_trainer.objectives.formulas.token_weights import (
     anti_focal,
     error_norm,
     error_norm_truncation,
@@ -18,6 +17,7 @@ from mt_trainer.objectives.token_weights import (
     tailr,
     tailr_weight,
 )
+from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 
 def statistics_of(probability: float | Tensor, **values: float) -> Any:

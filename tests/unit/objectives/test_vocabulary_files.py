@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mt_trainer.errors import ConfigError
-from mt_trainer.objectives.vocabulary_files import read_groups, read_prior, read_weights
+from mt_trainer.objectives.building.vocabulary_files import read_groups, read_prior, read_weights
 
 PRIOR_HELP = "a prior has one number >= 0 for each piece of the vocabulary, one a line, and they sum to one"
 READERS: dict[str, Any] = {"prior": read_prior, "weights": read_weights, "groups": read_groups}

@@ -7,6 +7,8 @@ from functools import partial
 from torch import Tensor
 
 from mt_trainer.config.objective import NumberSchedule
+from mt_trainer.objectives.building.schedules import number_at
+from mt_trainer.objectives.formulas.scores import z_loss
 from mt_trainer.objectives.logit_statistics import LogitStatistics
 from mt_trainer.objectives.objective import (
     AnyObjective,
@@ -15,8 +17,6 @@ from mt_trainer.objectives.objective import (
     PairFunction,
     TokenFunction,
 )
-from mt_trainer.objectives.parameter_schedules import number_at
-from mt_trainer.objectives.scores import z_loss
 
 Number = float | NumberSchedule
 """A number of a config: fixed, or on a schedule."""

@@ -15,10 +15,10 @@ from mt_trainer.config.objective import (
 )
 from mt_trainer.config.objective_checks import objectives_of
 from mt_trainer.objectives.build import build_objective
-from mt_trainer.objectives.check import target_vocab_size
+from mt_trainer.objectives.building.check import target_vocab_size
+from mt_trainer.objectives.building.published import SOURCES, published_as
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
 from mt_trainer.objectives.objective import AnyObjective, Objective, Source
-from mt_trainer.objectives.published import SOURCES, published_as
 from mt_trainer.objectives.token_inputs import TokenInputs
 from mt_trainer.tokenizer import PAD_ID
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mt_trainer.objectives.chunked_projection import ChunkedProjection, Setup, concatenate
 from mt_trainer.objectives.logit_statistics import DIFFERENTIABLE, LogitStatistics, Statistic
 from mt_trainer.objectives.objective import TokenFunction
-from mt_trainer.objectives.projection_gradients import ProjectionGradients
+from mt_trainer.objectives.projection.chunked_projection import ChunkedProjection, Setup, concatenate
+from mt_trainer.objectives.projection.projection_gradients import ProjectionGradients
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from mt_trainer.objectives.logit_statistics import ALWAYS, LogitStatistics, Statistic, required, statistics_dtype
-from mt_trainer.objectives.row_statistics import (
+from mt_trainer.objectives.projection.row_statistics import (
     VARIES_ALONG_ROW,
     fill_derivative,
     row_values,
     take_labels,
 )
-from mt_trainer.objectives.slab_products import combine, parts, project
+from mt_trainer.objectives.projection.slab_products import combine, parts, project
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU_BUFFER_BYTES = 20 * 2**20

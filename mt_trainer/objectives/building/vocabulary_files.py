@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mt_trainer.config.places import printable
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.objectives.priors import PieceGroup
+from mt_trainer.objectives.formulas.priors import PieceGroup
 
 SUM_TOLERANCE = 1e-6
 """How far the numbers of a prior may be from summing to one; they are then scaled to one exactly."""

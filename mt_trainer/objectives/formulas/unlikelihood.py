@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from mt_trainer.objectives.formulas.token_weights import weighted_nll
 from mt_trainer.objectives.logit_statistics import LogitStatistics, required
-from mt_trainer.objectives.token_weights import weighted_nll
 
 
 def repetition_penalty(statistics: LogitStatistics) -> Tensor:

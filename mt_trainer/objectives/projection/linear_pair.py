@@ -24,7 +24,7 @@ from mt_trainer.objectives.logit_statistics import (
     statistics_dtype,
 )
 from mt_trainer.objectives.objective import LogitPair, PairFunction
-from mt_trainer.objectives.slab_products import add_combined, combine, parts, project
+from mt_trainer.objectives.projection.slab_products import add_combined, combine, parts, project
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU_BUFFER_BYTES = 32 * 2**20

@@ -6,7 +6,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from mt_trainer.objectives.smoothing import SmoothingConvention
+from mt_trainer.objectives.formulas.smoothing import SmoothingConvention
 
 PieceGroup = Literal["target", "common", "source", "none"]
 """Where a piece of a joint vocabulary occurs: on one side, on both or on neither."""

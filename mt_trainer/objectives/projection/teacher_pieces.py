@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mt_trainer.machine import cpu_generator
-from mt_trainer.objectives.linear_pair import CPU_BUFFER_BYTES, GPU_BUFFER_BYTES
 from mt_trainer.objectives.objective import TeacherPieces
-from mt_trainer.objectives.slab_products import parts, project
+from mt_trainer.objectives.projection.linear_pair import CPU_BUFFER_BYTES, GPU_BUFFER_BYTES
+from mt_trainer.objectives.projection.slab_products import parts, project
 
 
 @torch.no_grad()

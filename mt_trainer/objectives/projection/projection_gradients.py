@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mt_trainer.objectives.chunked_projection import Chunk, ChunkedProjection
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
-from mt_trainer.objectives.slab_products import add_combined, combine
+from mt_trainer.objectives.projection.chunked_projection import Chunk, ChunkedProjection
+from mt_trainer.objectives.projection.slab_products import add_combined, combine
 
 
 class ProjectionGradients:

@@ -1,4 +1,7 @@
-"""Whether the files that an objective reads can be used, asked before any work starts."""
+"""The files that an objective reads: whether they can be used, asked before any work starts, and what is in them."""
+
+import hashlib
+from pathlib import Path
 
 from mt_trainer.config import TrainConfig
 from mt_trainer.config.data import TokenizerConfig
@@ -10,8 +13,8 @@ from mt_trainer.config.objective import (
 )
 from mt_trainer.config.objective_checks import objectives_of
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.objectives.build_smoothing import shared_prior
-from mt_trainer.objectives.vocabulary_files import PRIORS, read_groups, read_prior, read_weights
+from mt_trainer.objectives.building.smoothed import shared_prior
+from mt_trainer.objectives.building.vocabulary_files import PRIORS, read_groups, read_prior, read_weights
 from mt_trainer.tokenizer import Tokenizer
 
 
@@ -32,14 +35,38 @@ def check_objective(config: TrainConfig) -> None:
         raise ConfigError(problems)
 
 
-def _read_file(objective: SingleObjective, tokenizer: TokenizerConfig) -> None:
+def objective_files_hash(config: TrainConfig) -> str | None:
+    """sha256 over the contents of these files, in the order of the stages; None where there are none."""
+    paths = [path for _, objective in objectives_of(config.objective) if (path := _file_of(objective)) is not None]
+    if not paths:
+        return None
+    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _file_of(objective: SingleObjective) -> str | None:
     match objective:
         case LabelSmoothingConfig() if objective.prior not in PRIORS:
-            read_prior(objective.prior, vocab_size=target_vocab_size(tokenizer))
+            return objective.prior
         case ClassWeightedConfig():
-            read_weights(objective.weights, vocab_size=target_vocab_size(tokenizer))
+            return objective.weights
         case WeightedLabelSmoothingConfig() if objective.groups != "counts":
-            shared_prior(objective, read_groups(objective.groups, vocab_size=target_vocab_size(tokenizer)))
+            return objective.groups
+    return None
+
+
+def _read_file(objective: SingleObjective, tokenizer: TokenizerConfig) -> None:
+    path = _file_of(objective)
+    if path is None:
+        return
+    vocab_size = target_vocab_size(tokenizer)
+    match objective:
+        case LabelSmoothingConfig():
+            read_prior(path, vocab_size=vocab_size)
+        case ClassWeightedConfig():
+            read_weights(path, vocab_size=vocab_size)
+        case WeightedLabelSmoothingConfig():
+            shared_prior(objective, read_groups(path, vocab_size=vocab_size))
 
 
 def target_vocab_size(tokenizer: TokenizerConfig) -> int:

@@ -14,15 +14,14 @@ from mt_trainer.config.objective import (
     WeightedLabelSmoothingConfig,
 )
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.objectives.build_varying import largest, scheduled
-from mt_trainer.objectives.confidence_penalty import (
+from mt_trainer.objectives.building.varying import largest, scheduled
+from mt_trainer.objectives.building.vocabulary_files import read_groups, read_prior, read_weights
+from mt_trainer.objectives.formulas.confidence_penalty import (
     confidence_penalty,
     thresholded_confidence_penalty,
     unigram_confidence_penalty,
 )
-from mt_trainer.objectives.logit_statistics import Statistic
-from mt_trainer.objectives.objective import Objective, TokenWeight
-from mt_trainer.objectives.priors import (
+from mt_trainer.objectives.formulas.priors import (
     PieceGroup,
     group_prior,
     piece_groups,
@@ -30,7 +29,7 @@ from mt_trainer.objectives.priors import (
     target_side_prior,
     unigram_prior,
 )
-from mt_trainer.objectives.smoothing import (
+from mt_trainer.objectives.formulas.smoothing import (
     SmoothingConvention,
     class_weight,
     class_weighted,
@@ -41,8 +40,9 @@ from mt_trainer.objectives.smoothing import (
     smoothing_epsilon,
     weighted_label_smoothing,
 )
+from mt_trainer.objectives.logit_statistics import Statistic
+from mt_trainer.objectives.objective import Objective, TokenWeight
 from mt_trainer.objectives.token_inputs import Constants
-from mt_trainer.objectives.vocabulary_files import read_groups, read_prior, read_weights
 
 UNIFORM_NLL = "mean_v(-log p_v)"
 """How the cross-entropy against the uniform prior is written in a formula."""

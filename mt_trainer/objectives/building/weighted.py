@@ -13,13 +13,10 @@ from mt_trainer.config.objective import (
     MixCEConfig,
     TaiLrConfig,
 )
-from mt_trainer.objectives.build_smoothing import UNIFORM_NLL, Vocabulary, label_smoothing_objective
-from mt_trainer.objectives.build_varying import after, scheduled
-from mt_trainer.objectives.logit_statistics import Statistic
-from mt_trainer.objectives.objective import Objective, Source, TokenWeight, Truncation
-from mt_trainer.objectives.smoothing import SmoothingConvention, smoothing_epsilon
-from mt_trainer.objectives.token_inputs import Constants
-from mt_trainer.objectives.token_weights import (
+from mt_trainer.objectives.building.smoothed import UNIFORM_NLL, Vocabulary, label_smoothing_objective
+from mt_trainer.objectives.building.varying import after, scheduled
+from mt_trainer.objectives.formulas.smoothing import SmoothingConvention, smoothing_epsilon
+from mt_trainer.objectives.formulas.token_weights import (
     anti_focal,
     anti_focal_weight,
     error_norm,
@@ -35,6 +32,9 @@ from mt_trainer.objectives.token_weights import (
     tailr,
     tailr_weight,
 )
+from mt_trainer.objectives.logit_statistics import Statistic
+from mt_trainer.objectives.objective import Objective, Source, TokenWeight, Truncation
+from mt_trainer.objectives.token_inputs import Constants
 
 
 def build_tailr(config: TaiLrConfig, vocabulary: Vocabulary) -> Objective:

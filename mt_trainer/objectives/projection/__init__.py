@@ -1,0 +1,1 @@
+"""Objectives together with the output projection, by chunks of tokens and with analytic gradients."""
