@@ -1,5 +1,6 @@
 """One optimizer step. The one place where a loss is divided by a token count and where dropout is seeded."""
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -49,11 +50,27 @@ def train_step(
         workers: compute the micro-batches side by side; None for one after the other.
     """
     teacher_forcing.translation_loss.start_step(step)
-    if workers is not None and teacher_forcing.is_thread_safe:
-        total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
-    else:
-        total = _one_by_one(teacher_forcing, batches, (seed, step), device)
+    if workers is not None and not teacher_forcing.is_thread_safe:
+        workers = None
+    with contextlib.nullcontext() if workers is None else workers.share():
+        if workers is None:
+            total = _one_by_one(teacher_forcing, batches, (seed, step), device)
+        else:
+            total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
+        grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
+    teacher_forcing.translation_loss.end_step()
+    return StepResult(total, grad_norm, is_finite)
 
+
+def _update(
+    teacher_forcing: TeacherForcing,
+    optimizer: torch.optim.AdamW,
+    total: LossSums,
+    *,
+    lr: float,
+    clip_norm: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Clips and applies the gradients; returns their norm before clipping, and whether it and the loss were finite."""
     limit = float("inf") if clip_norm is None else clip_norm
     grad_norm = nn.utils.clip_grad_norm_(teacher_forcing.parameters(), limit)
     is_finite = torch.isfinite(grad_norm) & torch.isfinite(total.loss)
@@ -63,8 +80,7 @@ def train_step(
     optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    teacher_forcing.translation_loss.end_step()
-    return StepResult(total, grad_norm, is_finite)
+    return grad_norm, is_finite
 
 
 def _one_by_one(

@@ -4,8 +4,9 @@ The operations of a small model are too short to be shared out well, and a threa
 holds its core, makes all others wait in each of them; here the threads meet once a step (`benchmarks/workers.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -31,11 +32,18 @@ class Workers:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """What `function` gives for each item, in their order. All have ended when it returns or raises."""
-        torch.set_num_threads(self._share)  # one of the counts that this sets holds for the whole process
         futures = [self._pool.submit(function, item) for item in items]
         wait(futures)
-        torch.set_num_threads(self._threads)
         return [future.result() for future in futures]
+
+    @contextmanager
+    def share(self) -> Iterator[None]:
+        """Inside the block the calling thread has no more threads than a worker: the optimizer waits for none."""
+        torch.set_num_threads(self._share)  # one of the counts that this sets holds for the whole process
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._threads)
 
 
 def build_workers(accumulation: int, machine: Machine) -> Workers | None:

@@ -92,8 +92,10 @@ def test_a_fault_in_one_of_them_reaches_the_caller_when_all_have_ended() -> None
 
     workers = Workers(2, threads=2)
     torch.set_num_threads(2)
-    with pytest.raises(ValueError, match="the first one"):
-        workers.map(fail, [0, 1, 2])
+    with workers.share():
+        assert torch.get_num_threads() == 1
+        with pytest.raises(ValueError, match="the first one"):
+            workers.map(fail, [0, 1, 2])
     assert ended == [1, 2]
     assert torch.get_num_threads() == 2
 
