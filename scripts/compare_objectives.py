@@ -54,14 +54,21 @@ SPEED_SETTINGS = (
 def mt_train(config: str, overrides: Sequence[str]) -> int:
     """Runs mt-train, its output on stderr; returns its exit status. Signals are left to it: it saves and ends."""
     command = [sys.executable, "-m", "mt_trainer.cli.train", "--config", config]
-    process = subprocess.Popen([*command, *(f"--set={each}" for each in overrides)], stdout=sys.stderr)
+    running: list[subprocess.Popen[bytes]] = []
+    came_early: list[int] = []  # while the process was being started
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM:  # Ctrl-C reaches all processes of a terminal
-            process.send_signal(number)
+            came_early.append(number)
+            for process in running:
+                process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        process = subprocess.Popen([*command, *(f"--set={each}" for each in overrides)], stdout=sys.stderr)
+        running.append(process)
+        for number in came_early:
+            process.send_signal(number)
         return process.wait()
     finally:
         for number, handler in before.items():
