@@ -40,3 +40,14 @@ def test_the_small_benchmarks_run(arguments: list[str], last: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(last)
     assert "x " in done.stdout
+
+
+def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(tmp_path: Path) -> None:
+    report = tmp_path / "times.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "preparation.py"), "--quick", "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(report.read_text(encoding="utf-8"))["results"]
+    assert [(row["pairs"], row["cache"]) for row in results] == [(2000, "empty"), (2000, "filled")]
+    assert results[0]["tokenizer"] > 0 == results[1]["tokenizer"]
+    assert all(0 < row["start"] < row["first_step"] for row in results)
