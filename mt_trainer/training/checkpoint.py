@@ -9,6 +9,7 @@ step_00012000/
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mt_trainer.artefacts import read_json, require_file, require_header
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import sync
 
@@ -50,7 +52,7 @@ class Checkpoint:
     @property
     def is_validated(self) -> bool:
         """Whether it has scores on dev; one that a signal left may have none."""
-        return bool(self.state["dev"])
+        return bool(self.state.get("dev"))
 
     @property
     def step(self) -> int:
@@ -60,15 +62,15 @@ class Checkpoint:
     @property
     def weights_hash(self) -> str:
         """SHA-256 of the file of weights to translate with."""
-        return str(json.loads((self.path / MANIFEST).read_bytes())["files"][MODEL]["sha256"])
+        return str(read_json(self.path / MANIFEST)["files"][MODEL]["sha256"])
 
     def model(self) -> dict[str, Tensor]:
         """The weights to translate with, on the CPU."""
-        return load_file(self.path / MODEL)
+        return _tensors(self.path / MODEL)
 
     def optimizer(self) -> dict[str, Tensor]:
         """What training goes on from, on the CPU."""
-        return load_file(self.path / OPTIMIZER)
+        return _tensors(self.path / OPTIMIZER)
 
 
 def save_checkpoint(
@@ -127,13 +129,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: MT102, naming the file that is missing or altered.
     """
     try:
-        files = json.loads((path / MANIFEST).read_bytes())["files"]
+        if path.is_symlink():
+            raise ValueError(f"{path.name} is a link")
+        files = read_json(path / MANIFEST)["files"]
         if set(files) != {MODEL, OPTIMIZER, STATE}:
             raise ValueError(f"{MANIFEST} lists {sorted(files)}")
         for name, expected in files.items():
-            if _fingerprint(path / name) != expected:
+            if require_file(path / name) != expected["bytes"] or _fingerprint(path / name) != expected:
                 raise ValueError(f"{name} is not what was written (size or SHA-256 differs)")
-        state = json.loads((path / STATE).read_bytes())
+        state = _required_state(read_json(path / STATE))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         help_ = "start another run folder, or remove `checkpoints` in this one to begin again"
         raise CheckpointError(Problem("MT102", f"damaged checkpoint: {error}", where=str(path), help=help_)) from error
@@ -156,9 +160,8 @@ def score_on_dev(checkpoint: Checkpoint, select_by: SelectBy) -> float:
     """What makes a checkpoint the best: its BLEU on dev, or minus its NLL; -inf without validation."""
     if not checkpoint.is_validated:
         return float("-inf")
-    dev = checkpoint.state["dev"]
-    score = float(dev["bleu"] if select_by == "bleu" else -dev["nll"])
-    return score if score == score else float("-inf")
+    score = float(checkpoint.state["dev"].get(select_by, math.nan)) * (1 if select_by == "bleu" else -1)
+    return float("-inf") if math.isnan(score) else score
 
 
 def best_checkpoint(checkpoints: list[Checkpoint], select_by: SelectBy) -> Checkpoint:
@@ -175,15 +178,52 @@ def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: MT102, when the names or shapes are not those of the model.
     """
-    parameters = dict(model.named_parameters())
-    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    require_parameters(model, tensors)
+    for name, parameter in model.named_parameters():
+        parameter.copy_(tensors[name])
+
+
+def require_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes of a checkpoint's weights with those of a model, which need hold no numbers yet.
+
+    Raises:
+        CheckpointError: MT102, naming what differs.
+    """
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     stored = {name: tuple(t.shape) for name, t in tensors.items()}
     if shapes != stored:
         different = sorted(name for name in {*shapes, *stored} if shapes.get(name) != stored.get(name))
         message = f"the checkpoint is of another model: {', '.join(different[:5])}"
         raise CheckpointError(Problem("MT102", message, help="use the config that the checkpoint was trained with"))
-    for name, parameter in parameters.items():
-        parameter.copy_(tensors[name])
+
+
+def _required_state(state: Any) -> dict[str, Any]:
+    """The content of `state.json`, when it has what choosing a checkpoint asks for.
+
+    Raises:
+        ValueError: it was not written by `Learner.save` or for an average.
+    """
+    if not isinstance(state, dict) or type(state.get("step")) is not int:
+        raise ValueError(f"{STATE} has no step")
+    dev = state.get("dev") or {}
+    scores = dev.values() if isinstance(dev, dict) else [dev]
+    if not all(type(score) is float or (type(score) is int and abs(score) < 2**63) for score in scores):
+        raise ValueError(f"{STATE} has scores on dev that are no numbers")
+    return state
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        CheckpointError: MT102, for a file that is not safetensors, whatever its hash says.
+    """
+    try:
+        require_header(path)
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
+        message = f"{path.name} holds no usable tensors: {error}"
+        raise CheckpointError(Problem("MT102", message, where=str(path.parent))) from error
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

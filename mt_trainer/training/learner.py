@@ -85,7 +85,7 @@ class Learner:
 
         Raises:
             CheckpointError: MT100, when the training text, the teacher or a file of the objective is not the one that
-                the run was started with.
+                the run was started with; MT102, when the checkpoint lacks what the run goes on from.
         """
         for name, now, called in (
             ("corpus", data.corpus_hash, "the training text"),
@@ -96,6 +96,13 @@ class Learner:
                 message = f"{called} is not the one that this run was started with"
                 help_ = f"restore {called}, or start another run folder"
                 raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
+        try:
+            return self._restored(checkpoint)
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            message = f"the checkpoint lacks what this run goes on from: {error}"
+            raise CheckpointError(Problem("MT102", message, where=str(checkpoint.path))) from error
+
+    def _restored(self, checkpoint: Checkpoint) -> tuple[Progress, Window]:
         tensors, weights = checkpoint.optimizer(), checkpoint.model()
         if self.ema is not None:
             self.ema.load(weights)
@@ -106,4 +113,5 @@ class Learner:
         self.translation_loss.load_state_dict(
             {name.removeprefix(LOSS_PREFIX): t for name, t in tensors.items() if name.startswith(LOSS_PREFIX)}
         )
-        return Progress.from_json(checkpoint.state["progress"]), Window(checkpoint.state["window"])
+        window = {name: float(value) for name, value in checkpoint.state["window"].items()}
+        return Progress.from_json(checkpoint.state["progress"]), Window(window)

@@ -10,7 +10,14 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.tokenizer import TokenizerPair
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import Checkpoint, SelectBy, best_checkpoint, load_parameters, valid_checkpoints
+from mt_trainer.training.checkpoint import (
+    Checkpoint,
+    SelectBy,
+    best_checkpoint,
+    load_parameters,
+    require_parameters,
+    valid_checkpoints,
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,15 @@ def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device
     config = load_config(run_folder / "config.yaml")
     chosen = _choose(run_folder / "checkpoints", checkpoint, config.training.select_by)
     tokenizers = TokenizerPair.load(run_folder)
-    if tokenizers.content_hash != chosen.state["tokenizer"]:
+    if tokenizers.content_hash != chosen.state.get("tokenizer"):
         message = "the run's tokenizer is not the one that this checkpoint was trained with"
-        raise CheckpointError(Problem("MT082", message, where=str(chosen.path)))
+        help_ = "restore the run's tokenizer files, or the checkpoint"
+        raise CheckpointError(Problem("MT082", message, where=str(chosen.path), help=help_))
+    weights = chosen.model()
+    with torch.device("meta"):  # takes no memory: a config may name any size
+        require_parameters(build_model(config, tokenizers), weights)
     model = build_model(config, tokenizers)
-    load_parameters(model, chosen.model())
+    load_parameters(model, weights)
     model = model.to(device or torch.device("cpu")).eval()
     return LoadedRun(run_folder, config, model, tokenizers, chosen.name, chosen.weights_hash)
 

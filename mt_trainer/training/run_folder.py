@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mt_trainer.artefacts import read_json
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.resolved import to_yaml
 from mt_trainer.config.resume import refused_on_resume
@@ -118,7 +119,7 @@ class RunFolder:
             if is_new:
                 tokenizers.save(self.path)
             starts = self.path / "environment.json"
-            before = [] if is_new or not starts.exists() else json.loads(starts.read_bytes())
+            before = [] if is_new or not starts.exists() else _read_record(starts, list)
             write_whole(starts, _as_json([*before, environment]))
             write_whole(self.path / "data.json", _as_json(data))
             # Last: a folder with config.yaml is a run.
@@ -147,14 +148,41 @@ def recorded_overlap(run_folder: Path, fingerprint: str) -> tuple[int, int] | No
     Args:
         run_folder: of the run whose training text it is.
         fingerprint: content hash of the set's source.
+
+    Raises:
+        CheckpointError: MT102, when data.json is damaged.
     """
     path = run_folder / "data.json"
     if not path.is_file():
         return None
-    for entry in json.loads(path.read_bytes())["sets"].values():
-        if entry["fingerprint"] == fingerprint:
-            return entry["train_overlap"], entry["exact_train_overlap"]
+    try:
+        for entry in _read_record(path, dict)["sets"].values():
+            if entry["fingerprint"] == fingerprint:
+                return entry["train_overlap"], entry["exact_train_overlap"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged_record(path, error) from error
     return None
+
+
+def _read_record(path: Path, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    """The content of a JSON file of the run folder, a list or an object.
+
+    Raises:
+        CheckpointError: MT102, when it is damaged.
+    """
+    try:
+        content = read_json(path)
+        if not isinstance(content, kind):
+            raise ValueError(f"it holds no {kind.__name__}")
+    except (OSError, ValueError) as error:
+        raise _damaged_record(path, error) from error
+    return content
+
+
+def _damaged_record(path: Path, error: Exception) -> CheckpointError:
+    message = f"{path.name} is not what mt-train writes: {error}"
+    help_ = "restore it from a copy, or remove it: training and translating do without"
+    return CheckpointError(Problem("MT102", message, where=str(path), help=help_))
 
 
 def _cannot_be_written(path: Path, error: OSError) -> CheckpointError:

@@ -27,6 +27,7 @@ from mt_trainer.training.display import (
 )
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones, refuse_divergence
+from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
 from mt_trainer.training.run_folder import RunFolder
@@ -72,6 +73,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         machine = set_up_machine(config.runtime)
         metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
         run = RunFolder.open(run_folder, config)
+        require_room(config, run_folder)
         teacher = load_teacher(config, machine)
         data = prepare_data(
             config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
