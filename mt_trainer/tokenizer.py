@@ -81,7 +81,8 @@ class Tokenizer:
                 model_bytes = file.read(LARGEST_MODEL_BYTES + 1)
         except OSError as error:
             message = f"the tokenizer file cannot be read: {error.strerror}"
-            raise TokenizerError(Problem("MT081", message, where=str(path))) from error
+            advice = "check the path and its permissions; paths are relative to the working directory"
+            raise TokenizerError(Problem("MT081", message, where=str(path), help=advice)) from error
         return cls(model_bytes, where=str(path))
 
     def save(self, path: Path | str) -> None:
@@ -243,8 +244,10 @@ def _training_problem(message: str, vocab_size: int) -> Problem:
         advice = f"the smallest possible size here is {smallest[1]}, or lower tokenizer.character_coverage"
         return Problem("MT083", text, where=where, help=advice)
     if "sentences_.empty()" in message or "all_chars_count" in message:
-        return Problem("MT054", "there is no text to train a tokenizer on")
-    return Problem("MT080", f"SentencePiece cannot train this vocabulary: {message}", where=where)
+        message = "there is no text to train a tokenizer on"
+        return Problem("MT054", message, help="give text files with at least one line that is not blank")
+    text, advice = f"SentencePiece cannot train this vocabulary: {message}", "try another size, or the other algorithm"
+    return Problem("MT080", text, where=where, help=advice)
 
 
 def _load_processor(model_bytes: bytes, where: str) -> tuple[Any, str]:

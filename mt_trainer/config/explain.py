@@ -232,7 +232,8 @@ def _refused_value(spot: Spot, error: ErrorDetails) -> Finding:
         return Finding("MT024", _head(spot), message, help)
     place = node.place if node else _head(spot)
     if setting is None:
-        return Finding("MT024", place, f"`{spot.key}` is refused: {error['msg'].lower()}")
+        message = f"`{spot.key}` is refused: {error['msg'].lower()}"
+        return Finding("MT024", place, message, "docs/configuration.md lists what each key takes")
     message = f"`{spot.key}` cannot be {_bare(node) if node else 'this'}"
     if setting.choices:
         choice = node.value if node and isinstance(node.value, str) else ""

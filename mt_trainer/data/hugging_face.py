@@ -51,7 +51,8 @@ class HuggingFaceTable:
     def missing(self) -> list[Problem]:
         """MT050 for a path that can only be local and does not exist, MT003 without the package."""
         if not self.is_local and (self.path.startswith((".", "/", "~")) or Path(self.path).suffix in FORMATS):
-            return [Problem("MT050", "no such file or folder", where=self.path)]
+            advice = "paths are relative to the working directory"
+            return [Problem("MT050", "no such file or folder", where=self.path, help=advice)]
         try:
             _import_datasets()
         except DataError as error:
@@ -100,7 +101,8 @@ class HuggingFaceTable:
                     yield src.replace("\n", " "), tgt.replace("\n", " ")
                 else:
                     where = f"{self.name}: row {number}"
-                    yield Problem("MT052", f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}", where=where)
+                    message = f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}"
+                    yield Problem("MT052", message, where=where, help="both columns need text without NUL bytes")
 
     def _batches(self) -> Iterator[dict[str, list[Any]]]:
         try:
@@ -141,11 +143,12 @@ class HuggingFaceTable:
             return FORMATS.get(root.suffix, "json"), [str(root)]
         from datasets.data_files import DataFilesDict, get_data_patterns
 
-        base = (root / self.config if self.config else root).resolve().as_posix()
+        folder = root / self.config if self.config else root
+        base = folder.resolve().as_posix()
         found = DataFilesDict.from_patterns(get_data_patterns(base), base_path=base, allowed_extensions=list(FORMATS))
         files = [str(file) for file in found.get(self.split, [])]
         if not files:
-            raise FileNotFoundError(f"{base} has no file of the split `{self.split}`")
+            raise FileNotFoundError(f"{folder} has no file of the split `{self.split}`")
         kinds = sorted({FORMATS[Path(file).suffix] for file in files})
         if len(kinds) > 1:
             raise ValueError(f"the split has files of several formats: {', '.join(kinds)}")

@@ -223,7 +223,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
         message = f"{path.name} holds no usable tensors: {error}"
-        raise CheckpointError(Problem("MT102", message, where=str(path.parent))) from error
+        help_ = "fetch the run folder again from where it was trained, or take another checkpoint of it"
+        raise CheckpointError(Problem("MT102", message, where=str(path.parent), help=help_)) from error
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -100,7 +100,8 @@ class Learner:
             return self._restored(checkpoint)
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             message = f"the checkpoint lacks what this run goes on from: {error}"
-            raise CheckpointError(Problem("MT102", message, where=str(checkpoint.path))) from error
+            help_ = "remove this checkpoint, so that the run goes on from the one before, or start another run folder"
+            raise CheckpointError(Problem("MT102", message, where=str(checkpoint.path), help=help_)) from error
 
     def _restored(self, checkpoint: Checkpoint) -> tuple[Progress, Window]:
         tensors, weights = checkpoint.optimizer(), checkpoint.model()
