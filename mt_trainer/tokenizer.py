@@ -149,7 +149,7 @@ class TokenizerPair:
         """sha256 over both models, in hexadecimal; a joint pair has its one model's hash."""
         if self.is_joint:
             return self.src.content_hash
-        return hashlib.sha256(f"{self.src.content_hash} {self.tgt.content_hash}".encode()).hexdigest()
+        return _hash_of_two(self.src.content_hash, self.tgt.content_hash)
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.model` (joint) or `tokenizer.src.model` and `tokenizer.tgt.model` into `folder`."""
@@ -171,6 +171,21 @@ class TokenizerPair:
             return cls(src=joint, tgt=joint, is_joint=True)
         src, tgt = (Tokenizer.load(folder / f"tokenizer.{side}.model") for side in ("src", "tgt"))
         return cls(src=src, tgt=tgt, is_joint=False)
+
+
+def stored_hash(folder: Path) -> str | None:
+    """The `content_hash` of the pair in a folder, from its bytes alone: nothing is parsed. None without such files."""
+    try:
+        if (folder / "tokenizer.model").exists():
+            return hashlib.sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
+        src, tgt = ((folder / f"tokenizer.{side}.model").read_bytes() for side in ("src", "tgt"))
+        return _hash_of_two(*(hashlib.sha256(content).hexdigest() for content in (src, tgt)))
+    except OSError:
+        return None
+
+
+def _hash_of_two(src_hash: str, tgt_hash: str) -> str:
+    return hashlib.sha256(f"{src_hash} {tgt_hash}".encode()).hexdigest()
 
 
 def _special_ids(tokenizer: Tokenizer) -> str:
