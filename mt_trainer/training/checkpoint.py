@@ -110,8 +110,7 @@ def save_checkpoint(
         if not folder.is_dir():
             folder.mkdir(parents=True)
             sync(folder.parent)
-        for leftover in folder.glob(".*.tmp-*"):
-            shutil.rmtree(leftover)
+        clear_leftovers(folder)
         temporary.mkdir()
         files = {
             MODEL: write_new(temporary / MODEL, serialized(model)),
@@ -121,8 +120,6 @@ def save_checkpoint(
         write_new(temporary / MANIFEST, [Manifest(files, origin).to_bytes()])
         sync(temporary)
         if final.exists():
-            if aside.exists():
-                _remove(aside)
             os.rename(final, aside)
             sync(folder)
         os.rename(temporary, final)
@@ -137,6 +134,19 @@ def save_checkpoint(
         help_ = "make room, or make the folder writable; the same command then goes on from the checkpoint before"
         raise CheckpointError(Problem("MT103", message, where=str(final), help=help_)) from error
     _known[final] = _traces(final)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what an interrupted save or removal has left behind. Nobody may be saving there.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for leftover in folder.glob(".*.tmp-*"):
+        shutil.rmtree(leftover)
+    for path in folder.glob(f"*{ASIDE}"):
+        if path.with_name(path.name.removesuffix(ASIDE)).exists():
+            _remove(path)
 
 
 def remove_checkpoint(checkpoint: Checkpoint) -> None:

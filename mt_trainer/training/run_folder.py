@@ -27,7 +27,7 @@ from mt_trainer.config.resume import refused_on_resume, told_on_resume
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
-from mt_trainer.training.checkpoint import Checkpoint, checkpoint_folders, load_checkpoint
+from mt_trainer.training.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
 from mt_trainer.training.sealed_config import CONFIG_FILE, read_sealed_config, write_sealed_config
 
 BEFORE_CONFIG = {"environment.json", "data.json", "tokenizer.model", "tokenizer.src.model", "tokenizer.tgt.model"}
@@ -120,6 +120,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, self.translations):
                 clear_unfinished(folder)
+            clear_leftovers(self.checkpoints)
             is_new = not (self.path / CONFIG_FILE).exists()
             if not is_new and stored_hash(self.path) != tokenizers.content_hash:
                 message = "the tokenizer of this run is not the one that the data now gives"
