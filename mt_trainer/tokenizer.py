@@ -25,9 +25,6 @@ LONGEST_LINE = 10_000
 LARGEST_MODEL_BYTES = 64 * 2**20
 """Of a model file; the largest vocabulary, a million pieces, takes half of it."""
 
-MOST_FIELDS = 2_000_000
-"""Pieces and other parts of a model file."""
-
 WORD_START = "▁"
 """What stands for the space before a word, at the beginning of a piece."""
 
@@ -151,7 +148,7 @@ class TokenizerPair:
         """sha256 over both models, in hexadecimal; a joint pair has its one model's hash."""
         if self.is_joint:
             return self.src.content_hash
-        return hashlib.sha256(f"{self.src.content_hash} {self.tgt.content_hash}".encode()).hexdigest()
+        return _hash_of_two(self.src.content_hash, self.tgt.content_hash)
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.model` (joint) or `tokenizer.src.model` and `tokenizer.tgt.model` into `folder`."""
@@ -173,6 +170,21 @@ class TokenizerPair:
             return cls(src=joint, tgt=joint, is_joint=True)
         src, tgt = (Tokenizer.load(folder / f"tokenizer.{side}.model") for side in ("src", "tgt"))
         return cls(src=src, tgt=tgt, is_joint=False)
+
+
+def stored_hash(folder: Path) -> str | None:
+    """The `content_hash` of the pair in a folder, from its bytes alone: nothing is parsed. None without such files."""
+    try:
+        if (folder / "tokenizer.model").exists():
+            return hashlib.sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
+        src, tgt = ((folder / f"tokenizer.{side}.model").read_bytes() for side in ("src", "tgt"))
+        return _hash_of_two(*(hashlib.sha256(content).hexdigest() for content in (src, tgt)))
+    except OSError:
+        return None
+
+
+def _hash_of_two(src_hash: str, tgt_hash: str) -> str:
+    return hashlib.sha256(f"{src_hash} {tgt_hash}".encode()).hexdigest()
 
 
 def _special_ids(tokenizer: Tokenizer) -> str:
@@ -259,16 +271,11 @@ def _load_processor(model_bytes: bytes, where: str) -> tuple[Any, str]:
         if len(model_bytes) > LARGEST_MODEL_BYTES:
             raise ValueError(f"it has more than {LARGEST_MODEL_BYTES // 2**20} MiB")
         # A file that was cut between two fields still parses: the specs of trainer and normaliser stand at its end.
-        trainer_specs, numbers = [], set()
-        for count, (number, value) in enumerate(fields_of_message(model_bytes)):
-            if count == MOST_FIELDS:
-                raise ValueError("it has too many parts")
-            numbers.add(number)
-            if number == 2 and isinstance(value, bytes):
-                trainer_specs.append(value)
-        if not {1, 2, 3} <= numbers:
+        parts = list(fields_of_message(model_bytes))
+        if not {1, 2, 3} <= {number for number, _ in parts}:
             raise ValueError("parts of it are missing")
-        return sentencepiece.SentencePieceProcessor(model_proto=model_bytes), _algorithm_of(trainer_specs)
+        algorithm = _algorithm_of(value for number, value in parts if number == 2 and isinstance(value, bytes))
+        return sentencepiece.SentencePieceProcessor(model_proto=model_bytes), algorithm
     except (ValueError, IndexError, RuntimeError) as error:
         problem = Problem("MT081", "this is not a usable SentencePiece model", where=where, help=advice)
         raise TokenizerError(problem) from error

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt_trainer.errors import CheckpointError
+from mt_trainer.files import EMPTY, fingerprint
 from mt_trainer.training.checkpoint import (
-    MANIFEST,
     MODEL,
     OPTIMIZER,
     STATE,
@@ -26,15 +26,17 @@ from mt_trainer.training.checkpoint import (
     score_on_dev,
     valid_checkpoints,
 )
+from mt_trainer.training.manifest import MANIFEST, Manifest, Origin
 
 FILES = (MODEL, OPTIMIZER, STATE)
-GOOD_STATE = {"step": 3, "dev": {"bleu": 1.0, "nll": 2.0}, "tokenizer": "abc", "progress": {"step": 3}}
+GOOD_STATE = {"step": 3, "dev": {"bleu": 1.0, "nll": 2.0}, "progress": {"step": 3}}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["step", "dev", "bleu", "nll", "tokenizer", "progress", "files", "sha256", "bytes", *FILES])
+NAMES_OF_KEYS = "step dev bleu nll progress format files log config environment sha256 bytes"
+KEYS = st.sampled_from([*NAMES_OF_KEYS.split(), *FILES])
 
 
 @cache
@@ -47,6 +49,7 @@ def good_files() -> dict[str, bytes]:
             model={"weight": torch.ones(2, 2)},
             optimizer={"exp_avg.weight": torch.zeros(2, 2)},
             state=GOOD_STATE,
+            origin=Origin(EMPTY, "c" * 64, "d" * 64, "e" * 64, {"threads": 1}),
         )
         return {path.name: path.read_bytes() for path in (Path(folder) / "step_3").iterdir()}
 
@@ -63,11 +66,18 @@ def with_checkpoint(check: Callable[[Path], None]) -> None:
 
 def sign(path: Path) -> None:
     """Make the manifest right, as an attacker can: what is behind it must hold on its own."""
-    files = {}
-    for name in FILES:
-        content = (path / name).read_bytes()
-        files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    (path / MANIFEST).write_text(json.dumps({"files": files}))
+    files = {name: fingerprint(path / name) for name in FILES}
+    origin = Origin(EMPTY, "c" * 64, "d" * 64, "e" * 64, {"threads": 1})
+    (path / MANIFEST).write_bytes(Manifest(files, origin).to_bytes())
+
+
+def sealed(values: Any) -> str:
+    """The text of a manifest with its hash at the end."""
+    if not isinstance(values, dict):
+        return json.dumps(values)
+    values.pop("sha256", None)
+    digest = hashlib.sha256(json.dumps(values, indent=1).encode()).hexdigest()
+    return json.dumps({**values, "sha256": digest}, indent=1) + "\n"
 
 
 def read(path: Path) -> bool:
@@ -88,7 +98,7 @@ def read(path: Path) -> bool:
         return True
     except CheckpointError as error:
         refusal = error
-    assert all(problem.code == "MT102" and problem.where for problem in refusal.problems)
+    assert all(problem.code in ("MT102", "MT107") and problem.where for problem in refusal.problems)
     return False
 
 
@@ -115,7 +125,7 @@ def check_tree(name: str, keys: list[str], value: Any) -> None:
             holder.pop(keys[-1], None)
         elif isinstance(holder, dict):
             holder[keys[-1]] = value
-        (path / name).write_text(json.dumps(content))
+        (path / name).write_text(sealed(content) if name == MANIFEST else json.dumps(content))
         if name == STATE:
             sign(path)
         read(path)

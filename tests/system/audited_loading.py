@@ -128,6 +128,16 @@ def read_records(path: str) -> object:
     return recorded_overlap(Path(path), "abc")
 
 
+def verify_run(path: str) -> object:
+    from mt_trainer.errors import CheckpointError, Problem
+    from mt_trainer.training.verify import verify_run
+
+    findings = verify_run(Path(path))
+    if damaged := [Problem("MT102", each.text) for each in findings if not each.is_intact]:
+        raise CheckpointError(damaged)
+    return findings
+
+
 def do_what_is_forbidden(what: str) -> object:
     """The control: each of these must be seen."""
     if what == "pickle":
@@ -159,6 +169,7 @@ DOORS: dict[str, Callable[[Any], object]] = {
     "corpus": load_corpus,
     "prior": read_prior,
     "records": read_records,
+    "verify": verify_run,
     "forbidden": do_what_is_forbidden,
 }
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mt_trainer.config import load_config
+from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.data.corpus import CorpusWriter
+from mt_trainer.files import EMPTY, Fingerprint
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import MANIFEST, MODEL, OPTIMIZER, STATE, save_checkpoint
+from mt_trainer.training.checkpoint import FILES, MODEL, OPTIMIZER, STATE, save_checkpoint
+from mt_trainer.training.manifest import MANIFEST, Manifest, Origin, read_manifest
+from mt_trainer.training.sealed_config import read_sealed_config, write_sealed_config
 
 PROGRAM = Path(__file__).with_name("audited_loading.py")
 EXTRA_BYTES = 2**30
@@ -91,13 +95,18 @@ class Zoo:
 
     def _make_good(self) -> None:
         run = self.new("good run")
-        (run / "config.yaml").write_text(CONFIG)
         pair = TokenizerPair(self._tokenizer, self._tokenizer, is_joint=True)
         pair.save(run)
-        weights = dict(build_model(load_config(run / "config.yaml"), pair).named_parameters())
-        moments = {f"exp_avg.{name}": torch.zeros_like(tensor) for name, tensor in weights.items()}
-        state = {"step": 3, "dev": {"bleu": 1.0, "nll": 2.0}, "tokenizer": pair.content_hash}
-        save_checkpoint(run / "checkpoints", "step_00000003", model=weights, optimizer=moments, state=state)
+        config = self.config(run, CONFIG)
+        weights = dict(build_model(config, pair).named_parameters())
+        save_checkpoint(
+            run / "checkpoints",
+            "step_00000003",
+            model=weights,
+            optimizer={f"exp_avg.{name}": torch.zeros_like(tensor) for name, tensor in weights.items()},
+            state={"step": 3, "dev": {"bleu": 1.0, "nll": 2.0}},
+            origin=Origin(EMPTY, read_sealed_config(run).seal, "c" * 64, pair.content_hash, {"threads": 1}),
+        )
         (run / "data.json").write_text(json.dumps({"sets": {}}))
         corpus = self.new("good corpus")
         writer = CorpusWriter(corpus, src_vocab_size=300, tgt_vocab_size=300)
@@ -110,7 +119,7 @@ class Zoo:
         pq.write_table(pa.table({"en": ["a"], "de": ["b"]}), tables / "x.parquet")
         (tables / "x.tsv.gz").write_bytes(gzip.compress(b"a\tb\n"))
         self.good = {
-            "run": [("run", str(run)), ("records", str(run))],
+            "run": [("run", str(run)), ("records", str(run)), ("verify", str(run))],
             "checkpoint": [("checkpoint", str(run / "checkpoints/step_00000003"))],
             "config": [("config", str(run / "config.yaml"))],
             "tokenizer": [("tokenizer", str(run / "tokenizer.model"))],
@@ -124,6 +133,14 @@ class Zoo:
                 ("source", {"format": "tsv", "path": str(tables / "x.tsv.gz")}),
             ],
         }
+
+    def config(self, run: Path, text: str) -> TrainConfig:
+        """Give a run folder this config."""
+        path = self.folder / "text.yaml"
+        path.write_text(text)
+        (run / "config.yaml").unlink(missing_ok=True)
+        write_sealed_config(run, load_config(path))
+        return load_config(path)
 
     def checkpoint(self, name: str, **files: bytes) -> Path:
         """A checkpoint with other files, whose manifest is right: whoever can write the one can write the other."""
@@ -140,9 +157,11 @@ def table(path: Path, **more: Any) -> dict[str, Any]:
     return {"format": "huggingface", "path": str(path), "split": "train", **more}
 
 
-def write_manifest(path: Path, contents: dict[str, bytes]) -> None:
-    files = {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in contents.items()}
-    (path / MANIFEST).write_text(json.dumps({"files": files}))
+def write_manifest(path: Path, contents: dict[str, bytes], **origin: str) -> None:
+    """A manifest of these files that verifies; `origin` says what else it belongs to."""
+    stored = read_manifest(path, names=FILES).origin
+    files = {name: Fingerprint(len(c), hashlib.sha256(c).hexdigest()) for name, c in contents.items()}
+    (path / MANIFEST).write_bytes(Manifest(files, replace(stored, **origin)).to_bytes())
 
 
 def tensors(header: Any, data: bytes = b"", size: int | None = None) -> bytes:
@@ -283,7 +302,9 @@ def add_sizes(zoo: Zoo) -> None:
         run = shutil.copytree(zoo.folder / "good_run", zoo.new(f"run {name}"), dirs_exist_ok=True)
         shutil.copytree(path, run / "checkpoints/step_00000003", dirs_exist_ok=True)
         zoo.animals[f"run: {name}"] = ("run", str(run))
-    del zoo.animals["checkpoint: of another model"]  # it is a checkpoint, but not one of that run
+        zoo.animals[f"verify: {name}"] = ("verify", str(run))
+    # a checkpoint, and its files are what was written, but it is not one of that run
+    del zoo.animals["checkpoint: of another model"]
     values: dict[str, bytes] = {
         "deep": b"[" * 10**6,
         "deep and closed": b"[" * 10**5 + b"]" * 10**5,
@@ -296,6 +317,7 @@ def add_sizes(zoo: Zoo) -> None:
         "step is text": b'{"step": "3"}',
         "step is true": b'{"step": true}',
         "scores are text": b'{"step": 3, "dev": {"bleu": "__import__"}}',
+        "scores are huge": b'{"step": 3, "dev": {"bleu": 1%s}}' % (b"0" * 400),
         "scores are a list": b'{"step": 3, "dev": [1]}',
         "not UTF-8": b'{"step": 3, "\xff": 1}',
         "UTF-32": '{"step": 1}'.encode("utf-32"),
@@ -312,7 +334,9 @@ def add_sizes(zoo: Zoo) -> None:
         zoo.animals[f"records: {name}"] = ("records", str(run))
     run = shutil.copytree(zoo.folder / "good_run", zoo.new("a huge model"), dirs_exist_ok=True)
     huge = CONFIG.replace("d_model: 8, ffn_dim: 8", "d_model: 65536, ffn_dim: 262144")
-    (run / "config.yaml").write_text(huge.replace("num_encoder_layers: 1", "num_encoder_layers: 100"))
+    zoo.config(run, huge.replace("num_encoder_layers: 1", "num_encoder_layers: 100"))
+    step = run / "checkpoints/step_00000003"
+    write_manifest(step, {file: (step / file).read_bytes() for file in FILES}, config=read_sealed_config(run).seal)
     zoo.animals["run: a huge model"] = ("run", str(run))
     zoo.file("prior", "endless", b"1\n" * 2**25 + b"1" * 2**24)
     zoo.animals["prior: a device"] = ("prior", "/dev/zero")
@@ -330,9 +354,7 @@ def add_paths(zoo: Zoo) -> None:
         "folder": ".",
         "nul": "a\0b",
     }.items():
-        path = zoo.checkpoint(f"path {name}")
-        files = {**good, place: b"x"}
-        write_manifest(path, files)
+        write_manifest(zoo.checkpoint(f"path {name}"), {**good, place: b"x"})
         write_manifest(zoo.checkpoint(f"path {name} added"), {**good, OPTIMIZER: b"x", place: b"x"})
         corpus = shutil.copytree(zoo.folder / "good_corpus", zoo.new(f"corpus path {name}"), dirs_exist_ok=True)
         meta = json.loads((corpus / "meta.json").read_text())
@@ -470,7 +492,9 @@ def test_only_errors_of_ours_escape(results: Results) -> None:
 
 def test_what_is_hostile_is_refused(results: Results) -> None:
     zoo, found = results
-    loaded = {name for name in zoo.animals if found[name]["outcome"] == "loaded"}
+    # their hashes are right, and mt-run verify asks for no more
+    asked = [name for name in zoo.animals if not name.startswith("verify: ")]
+    loaded = {name for name in asked if found[name]["outcome"] == "loaded"}
     assert loaded - LOADED == set()
     assert len(zoo.animals) > 200
 

@@ -1,9 +1,13 @@
 """Every code of the project: raised through a public door, and printed as docs/errors.md shows it, word for word."""
 
+import errno
 import gzip
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -21,13 +25,16 @@ from mt_trainer.data.prepare import judge_training_text, require_unigram, traini
 from mt_trainer.data.sources import read_source, require_sources
 from mt_trainer.errors import ERROR_KINDS, MtError
 from mt_trainer.evaluation import metrics
+from mt_trainer.files import EMPTY, Fingerprint
 from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives import build_objective
 from mt_trainer.objectives.building.vocabulary_files import read_prior
 from mt_trainer.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+from mt_trainer.training import checkpoint, manifest
 from mt_trainer.training.building import build_model
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from mt_trainer.training.loading import load_run
+from mt_trainer.training.manifest import Origin
 from mt_trainer.training.milestones import refuse_divergence
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.teacher import RunTeacher
@@ -82,8 +89,9 @@ def run(folder: str = "runs/demo", steps: tuple[int, ...] = (4000,)) -> Path:
     opened.create(made, environment={}, data={})
     weights = dict(build_model(settings, made).named_parameters())
     for step in steps:
-        state = {"step": step, "dev": {"bleu": 1.0, "nll": 1.0}, "tokenizer": made.content_hash, "progress": {}}
-        save_checkpoint(opened.checkpoints, f"step_{step:08d}", model=weights, optimizer={}, state=state)
+        origin = Origin(EMPTY, opened.config_seal, "c" * 64, made.content_hash, {})
+        state = {"step": step, "dev": {"bleu": 1.0, "nll": 1.0}, "progress": {}}
+        save_checkpoint(opened.checkpoints, f"step_{step:08d}", model=weights, optimizer={}, state=state, origin=origin)
     return opened.path
 
 
@@ -205,10 +213,31 @@ def a_damaged_checkpoint(patch: pytest.MonkeyPatch) -> None:
     load_checkpoint(file.parent)
 
 
-def a_folder_that_cannot_be_made(patch: pytest.MonkeyPatch) -> None:
-    write(runs="a file where a folder should be")
-    with RunFolder.open(Path("runs/demo"), config(SMALL)).locked():
-        pass
+def a_full_disk(patch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, parts: object) -> Fingerprint:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr(checkpoint, "write_new", refused)
+    patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    weights = {"weight": torch.zeros(18_979_630, dtype=torch.uint8)}
+    origin = Origin(EMPTY, "c" * 64, "d" * 64, "e" * 64, {})
+    folder = Path("runs/demo/checkpoints")
+    save_checkpoint(folder, "step_00004000", model=weights, optimizer={}, state={}, origin=origin)
+
+
+def a_changed_config(patch: pytest.MonkeyPatch) -> None:
+    path = run() / "config.yaml"
+    path.write_text(path.read_text().replace("dropout: 0.1", "dropout: 0.2"))
+    load_run(path.parent)
+
+
+def a_newer_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    origin = Origin(EMPTY, "c" * 64, "d" * 64, "e" * 64, {})
+    folder, state = Path("runs/demo/checkpoints"), {"step": 4000, "dev": None}
+    with patch.context() as newer:
+        newer.setattr(manifest, "FORMAT", 2)
+        save_checkpoint(folder, "step_00004000", model={}, optimizer={}, state=state, origin=origin)
+    load_checkpoint(folder / "step_00004000")
 
 
 def a_run_in_use(patch: pytest.MonkeyPatch) -> None:
@@ -250,9 +279,11 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT100": another_config,
     "MT101": lambda patch: load_run(run(steps=(3000, 4000)), checkpoint="step_00001000"),
     "MT102": a_damaged_checkpoint,
-    "MT103": a_folder_that_cannot_be_made,
+    "MT103": a_full_disk,
     "MT104": lambda patch: load_run(Path("runs/dmeo")),
     "MT105": a_run_in_use,
+    "MT106": a_changed_config,
+    "MT107": a_newer_checkpoint,
     "MT120": lambda patch: refuse_divergence({"num_skipped": 25.0}, 3400),
     "MT140": lambda patch: metrics.bleu(["a"] * 999, ["a"] * 1000, tokenize="13a", lowercase=False),
 }

@@ -59,7 +59,8 @@ def assigned(name: str, tree: ast.Module) -> Iterator[ast.expr]:
 def faults(source: str) -> Iterator[str]:
     """What is wrong with the messages of a file."""
     tree = ast.parse(source)
-    for line, given in made(tree):
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    for line, given in made(tree) if "Finding" not in own else ():
         code, help = given.get("code"), given.get("help")
         if isinstance(code, ast.Constant) and code.value not in ERROR_KINDS:
             yield f"{line}: the code {code.value} is not registered"
