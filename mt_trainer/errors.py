@@ -72,6 +72,8 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT103": ErrorKind("a file or folder cannot be written"),
     "MT104": ErrorKind("not a run folder"),
     "MT105": ErrorKind("another process trains in the run folder"),
+    "MT106": ErrorKind("a file of the run is not what was written", ExitCode.CORRUPT),
+    "MT107": ErrorKind("a newer version of mt_trainer has written the checkpoint"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
     # evaluation

@@ -31,7 +31,7 @@ class HuggingFaceSource(Section):
 
     format: Literal["huggingface"] = required("A data set read by the `datasets` package.")
     path: str = required("Name on the hub (`wmt/wmt14`) or a local folder.", min_length=1)
-    config: str | None = setting(None, "Configuration of the data set, such as `de-en`.")
+    config: str | None = setting(None, "Configuration of the data set, such as `de-en`; of a local one, a subfolder.")
     split: str = required("Split, such as `train` or `test`.", min_length=1)
     revision: str | None = setting(None, "Commit or tag of the data set; without one a warning is given.")
     src_column: str | None = setting(

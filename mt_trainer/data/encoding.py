@@ -60,7 +60,8 @@ def kept_pairs(texts: Sequence[ParallelText], verdicts: NDArray[np.uint8]) -> It
 
 def changed_while_reading(texts: Sequence[ParallelText]) -> Problem:
     """MT050: what was read first and what was read later do not belong together."""
-    return Problem("MT050", "a file was changed while it was read", where=", ".join(text.name for text in texts))
+    where, advice = ", ".join(text.name for text in texts), "start again when nobody writes to it any more"
+    return Problem("MT050", "a file was changed while it was read", where=where, help=advice)
 
 
 def sampled(items: Iterable[Item], *, num_items: int, max_items: int) -> Iterator[Item]:

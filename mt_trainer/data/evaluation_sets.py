@@ -58,7 +58,8 @@ def read_evaluation_set(name: str, text: ParallelText) -> EvalSet:
     """
     pairs = list(text.pairs())
     if not pairs:
-        raise DataError(Problem("MT054", f"the evaluation set `{name}` has no pairs", where=text.name))
+        message, advice = f"the evaluation set `{name}` has no pairs", "give text, or leave the set out"
+        raise DataError(Problem("MT054", message, where=text.name, help=advice))
     return EvalSet(
         name=name,
         src_texts=[src for src, _ in pairs],

@@ -81,6 +81,7 @@ class ParallelText:
         self.num_invalid = num_invalid
         if self._on_invalid_text == "stop" and num_invalid > PROBLEMS_SHOWN:
             rest = num_invalid - PROBLEMS_SHOWN
-            problems.append(Problem(problems[0].code, f"and {rest:,} more such rows", where=self.name))
+            message, advice = f"and {rest:,} more such rows", "`data.on_invalid_text: skip` drops and counts them"
+            problems.append(Problem(problems[0].code, message, where=self.name, help=advice))
         if problems:
             raise DataError(problems)

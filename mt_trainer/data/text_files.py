@@ -97,7 +97,7 @@ class TextFile:
             raise DataError(problem) from error
         except OSError as error:
             message = f"reading failed after line {ends.num_lines:,}: {error.strerror or error}"
-            raise DataError(Problem("MT050", message, where=self.path)) from error
+            raise DataError(Problem("MT050", message, where=self.path, help="check the file and its disk")) from error
         self._ends = ends
 
     def texts(self) -> Iterator[str]:
@@ -224,7 +224,7 @@ class TsvFile:
                 yield "", ""
             elif len(columns) < needed:
                 message = f"the row has {len(columns)} tab-separated columns, column {needed} is asked for"
-                yield Problem("MT055", message, where=where)
+                yield Problem("MT055", message, where=where, help="`src_column` and `tgt_column` choose the columns")
             else:
                 yield columns[self.src_column - 1], columns[self.tgt_column - 1]
 

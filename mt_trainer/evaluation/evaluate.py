@@ -103,7 +103,9 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
         write_whole(path, record.encode())
     except OSError as error:
         message = f"the scores of `{result.name}` cannot be written: {error.strerror or error}"
-        raise CheckpointError(Problem("MT103", message, where=str(folder))) from error
+        raise CheckpointError(
+            Problem("MT103", message, where=str(folder), help="choose a folder that can be written: --output")
+        ) from error
     return path
 
 

@@ -178,4 +178,4 @@ def _check_sides(hypotheses: Sequence[str], references: Sequence[str]) -> None:
         message = f"there are {len(hypotheses):,} hypotheses for {len(references):,} references"
         raise DataError(Problem("MT140", message, help="both sides need one line for each sentence, in the same order"))
     if not references:
-        raise DataError(Problem("MT140", "there is no sentence to score"))
+        raise DataError(Problem("MT140", "there is no sentence to score", help="both sides need at least one line"))

@@ -1,7 +1,10 @@
 """Where a run stands: the counters that a resumed run needs to go on as if it had never stopped."""
 
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.loader import Position
@@ -81,5 +84,11 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Progress":
-        """From `state.json`."""
-        return cls(**{**values, "position": Position(**values["position"])})
+        """From `state.json`.
+
+        Raises:
+            ValueError: a counter is missing or of another type, or there is one too many.
+        """
+        if missing := asdict(cls()).keys() ^ values.keys():
+            raise ValueError(f"the progress differs in {', '.join(sorted(missing))}")
+        return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)

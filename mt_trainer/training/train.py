@@ -13,6 +13,7 @@ from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
 from mt_trainer.evaluation.validation import Validator
+from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
@@ -27,9 +28,10 @@ from mt_trainer.training.display import (
 )
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones, refuse_divergence
+from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
-from mt_trainer.training.run_folder import RunFolder
+from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
 from mt_trainer.training.teacher import load_teacher
@@ -72,6 +74,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         machine = set_up_machine(config.runtime)
         metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
         run = RunFolder.open(run_folder, config)
+        require_room(config, run_folder)
         teacher = load_teacher(config, machine)
         data = prepare_data(
             config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
@@ -82,13 +85,15 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         resumed = run.newest_checkpoint(announce)
         progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
         about = environment(machine) | ({"teacher": teacher.record()} if teacher else {})
+        if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
+            announce(change)
         run.create(data.tokenizers, environment=about, data=data.record())
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
-        records = Records(run.path, metrics_bytes=resumed.state["metrics_bytes"] if resumed else 0, step=progress.step)
+        records = Records(run.path, log=resumed.origin.log if resumed else EMPTY, step=progress.step)
         with contextlib.closing(records), ProgressDisplay(progress, limits, data.train) as display:
             milestones = Milestones(
                 run=run,

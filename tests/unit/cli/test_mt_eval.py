@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from mt_trainer.cli import finished_run
 from mt_trainer.cli.command import showing_problems
 from mt_trainer.cli.eval import evaluate
+from mt_trainer.config import load_config
 from mt_trainer.decoding.translate import Translation
 from mt_trainer.evaluation.metrics import bleu
+from mt_trainer.training.sealed_config import write_sealed_config
 
 Invoke = Callable[..., tuple[int, str, str]]
 
@@ -41,10 +43,10 @@ def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     Path("test.de").write_text("".join(f"{line}\n" for line in GERMAN), encoding="utf-8")
     Path("runs/mine").mkdir(parents=True)
     source = "{format: text, src: test.en, tgt: test.de}"
-    Path("runs/mine/config.yaml").write_text(
+    Path("mine.yaml").write_text(
         f"data: {{src_lang: en, tgt_lang: de, train: [{source}], dev: {source}, test: {{flickr: {source}}}}}\n"
     )
-    Path("mine.yaml").write_text(Path("runs/mine/config.yaml").read_text())
+    write_sealed_config(Path("runs/mine"), load_config("mine.yaml"))
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(showing_problems(evaluate))
 

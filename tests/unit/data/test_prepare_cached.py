@@ -105,3 +105,12 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(project: "Project", mon
     [problem] = project.problems()
     assert "changed while it was read" in problem.message
     assert not (project.folder / "cache").exists()
+
+
+def test_what_a_killed_preparation_has_left_goes_with_the_next_one(project: "Project") -> None:
+    for kind in ("tokenizers", "corpora"):
+        left = project.folder / f"cache/{kind}/0123.4567.tmp"
+        left.mkdir(parents=True)
+        (left / "half.bin").write_bytes(b"x")
+    project.prepare()
+    assert not list((project.folder / "cache").rglob("*.tmp"))
