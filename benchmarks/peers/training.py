@@ -156,9 +156,7 @@ def show(comparison: Mapping[str, Any]) -> str:
         lines.insert(2, comparison["warning"])
     for row in comparison["rows"]:
         ratio = Spread(**row["ours_to_this"]).show(2) if row["ours_to_this"] else "-"
-        shares = [
-            f"{100 * row['share_of_floor'][key]:.0f} %" if key in row["share_of_floor"] else "-" for key in SHARES
-        ]
+        shares = [f"{100 * row['share_of_floor'][key]:.0f} %" if floor["rates"] else "-" for key in ("fp32", "bf16")]
         memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
         lines.append(
             f"{row['candidate']:<18} {Spread(**row['tokens_per_second']).show(0):>28} {'x ' + ratio:>22} "
