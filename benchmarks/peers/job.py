@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ class DecodingJob:
     Attributes:
         folder: its own, to write in.
         run_folder: the trained run of mt_trainer.
-        weights: the same weights as NumPy arrays under their names in mt_trainer (.npz).
+        weights: the same weights as NumPy arrays (`peers.weights`).
         batch_size: sentences decoded together, where the candidate is told.
-        compute_type: float32 or int8.
+        longest: tokens of an output at most.
+        compute_type: float32, float16 or int8, for CTranslate2.
+        settings: of the section `decoding`, for mt_trainer.
+        most_sentences: of the test set, from its beginning: fewer for a slow candidate.
         outputs: file for the translations as ids, one sentence a line, written after every pass.
-        forced_length: tokens that every output is made to have, for a candidate with weights of its own.
     """
 
     folder: str
@@ -91,9 +94,11 @@ class DecodingJob:
     batch_size: int
     longest: int
     threads: int
+    device: str
     compute_type: str
+    settings: dict[str, Any]
+    most_sentences: int
     outputs: str
-    forced_length: int
 
 
 def write_job(job: TrainingJob | DecodingJob, path: Path) -> None:

@@ -79,5 +79,12 @@ def write_text(pairs: Pairs, tokenizer: Tokenizer, folder: Path, *, longest: int
     )
 
 
+def write_pairs(pairs: Pairs, prefix: Path) -> None:
+    """Raw text as `prefix.src` and `prefix.tgt`."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    for side, name in enumerate(("src", "tgt")):
+        _write(prefix.with_name(f"{prefix.name}.{name}"), [pair[side] for pair in pairs])
+
+
 def _write(file: Path, lines: Sequence[str]) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
