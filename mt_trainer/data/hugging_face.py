@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mt_trainer.data.reading import PairRow
+from mt_trainer.data.reading import FileTraits, PairRow
 from mt_trainer.errors import DataError, Problem
 
 FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
@@ -76,6 +76,14 @@ class HuggingFaceTable:
             f"warning: {self.name} has no `revision`, so a later run may read other text; a commit of it pins the text"
         ]
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The row that both sides stand in."""
+        return f"{self.name}: row {number}", f"{self.name}: row {number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Nothing: a table is no text file."""
+        return []
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem (MT052) in the place of a row without text.
 
@@ -90,7 +98,7 @@ class HuggingFaceTable:
                 if isinstance(src, str) and isinstance(tgt, str) and "\0" not in src and "\0" not in tgt:
                     yield src.replace("\n", " "), tgt.replace("\n", " ")
                 else:
-                    where = f"{self.name}: row {number}"
+                    where, _ = self.places(number)
                     yield Problem("MT052", f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}", where=where)
 
     def _batches(self) -> Iterator[dict[str, list[Any]]]:
