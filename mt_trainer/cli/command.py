@@ -33,9 +33,7 @@ def run_subcommands(*commands: Callable[..., None], description: str) -> None:
 
     A name is that of the function, with `-` for `_`; `description` is the help text above the list of commands.
     """
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback(help=description)(lambda: None)
     for command in commands:
         app.command()(showing_problems(command))

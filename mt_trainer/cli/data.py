@@ -14,9 +14,9 @@ from mt_trainer.cli.command import run_subcommands, whole_file
 from mt_trainer.errors import ConfigError, ExitCode, Problem
 
 if TYPE_CHECKING:
-    from mt_trainer.config.data import DataConfig, TokenizerConfig
+    from mt_trainer.config.data import DataConfig, SourceConfig
     from mt_trainer.data.checking.check import CorpusReport
-    from mt_trainer.tokenizer import TokenizerPair
+    from mt_trainer.data.reading import ParallelText
 
 CLEANED_FILES = ("train.src", "train.tgt", "dropped.tsv")
 
@@ -41,9 +41,10 @@ def check(
 ) -> None:
     """Check parallel text before training: alignment, duplicates, overlap, languages, characters, and more.
 
-    Exit status: 0 when there is no fault, 4 when there is one, 2 when the check could not be made. The training text of a
-    config is cleaned as training would clean it; nothing is written but with --json and --write. With --write, FOLDER gets
-    train.src, train.tgt and dropped.tsv (file, line and reason of every pair left out), each whole or not at all.
+    Exit status: 0 when there is no fault, 4 when there is one, 2 when the check could not be made.
+
+    Nothing is written but with --json and --write. With --write the folder gets train.src, train.tgt and dropped.tsv
+    (file, line and reason of every pair left out), cleaned as training cleans, each file whole or not at all.
     """
     given = [option for option, value in (("--config", config), ("--run", run), ("--src", src)) if value is not None]
     if len(given) != 1 or (src is None) != (tgt is None):
@@ -81,20 +82,32 @@ def check(
 
 
 def check_config(config: str | None, run: Path | None, overrides: list[str]) -> "CorpusReport":
-    """The report on the text of a config, or of a run folder with its own tokenizer."""
+    """The report on the text of a config, with the tokenizer that mt-train would use, or of a run, with its own."""
     from mt_trainer.config import load_config
-    from mt_trainer.data.prepare import given_tokenizers
+    from mt_trainer.data.checking.check import check_corpus
+    from mt_trainer.data.prepare import training_sources
+    from mt_trainer.data.sources import require_sources
+    from mt_trainer.data.tokenizers import known_tokenizers
     from mt_trainer.tokenizer import TokenizerPair
 
     if run is not None:
         from mt_trainer.cli.finished_run import config_of_run
 
         settings = config_of_run(run, overrides)
-        tokenizers: TokenizerPair | None = TokenizerPair.load(run)
     else:
         settings = load_config(str(config), overrides)
-        tokenizers = given_tokenizers(settings.tokenizer)
-    return _report(settings.data, settings.tokenizer, tokenizers, with_dev=True)
+    data = settings.data
+    train = [_opened(source, data) for source in data.train]
+    evaluation = {name: _opened(source, data) for name, source in {"dev": data.dev, **data.test}.items()}
+    named = {"data.dev" if name == "dev" else f"data.test.{name}": text for name, text in evaluation.items()}
+    require_sources(training_sources(train) | named)
+    if run is not None:
+        tokenizers: TokenizerPair | None = TokenizerPair.load(run)
+    else:
+        tokenizers = known_tokenizers(settings, [text.fingerprint for text in train])
+    return check_corpus(
+        train, evaluation, data, tokenizers=tokenizers, tokenizer_to_train=settings.tokenizer, announce=_say
+    )
 
 
 def check_files(
@@ -102,35 +115,37 @@ def check_files(
 ) -> "CorpusReport":
     """The report on two files, with the default filters, and with a tokenizer only if one is given."""
     from mt_trainer.config.data import DataConfig, TextSource
+    from mt_trainer.data.checking.check import check_corpus
+    from mt_trainer.data.sources import require_sources
     from mt_trainer.tokenizer import Tokenizer, TokenizerPair
 
-    joint = Tokenizer.load(model) if model is not None else None
     train = TextSource(format="text", src=src, tgt=tgt)
-    sets = {}
+    sets: dict[str, SourceConfig] = {}
     for number, (test_src, test_tgt) in enumerate(tests, 1):
-        stem = re.match(r"[A-Za-z0-9_-]*", Path(test_src).name)[0]
+        stem = re.split(r"[^A-Za-z0-9_-]", Path(test_src).name)[0]
         name = stem if stem[:1].isalnum() and stem not in ("train", *sets) else f"test{number}"
         sets[name] = TextSource(format="text", src=test_src, tgt=test_tgt)
     data = DataConfig(src_lang=languages[0], tgt_lang=languages[1], train=(train,), dev=train, test=sets)
-    pair = TokenizerPair(src=joint, tgt=joint, is_joint=True) if joint is not None else None
-    return _report(data, None, pair, with_dev=False)
+    text = _opened(train, data)
+    evaluation = {name: _opened(source, data) for name, source in sets.items()}
+    named = {f"--test-src and --test-tgt ({name})": each for name, each in evaluation.items()}
+    require_sources({"--src and --tgt": text} | named)
+    pair = None
+    if model is not None:
+        joint = Tokenizer.load(model)
+        pair = TokenizerPair(src=joint, tgt=joint, is_joint=True)
+    return check_corpus([text], evaluation, data, tokenizers=pair, tokenizer_to_train=None, announce=_say)
 
 
-def _report(
-    data: "DataConfig", to_train: "TokenizerConfig | None", tokenizers: "TokenizerPair | None", *, with_dev: bool
-) -> "CorpusReport":
-    from mt_trainer.data.checking.check import check_corpus
-    from mt_trainer.data.sources import read_source, require_sources
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
-    sources = {"dev": data.dev, **data.test} if with_dev else dict(data.test)
 
-    def opened(source: object) -> object:
-        return read_source(source, src_lang=data.src_lang, tgt_lang=data.tgt_lang, on_invalid_text="skip")
+def _opened(source: "SourceConfig", data: "DataConfig") -> "ParallelText":
+    """A source, which goes on after what is no text: that is a finding."""
+    from mt_trainer.data.sources import read_source
 
-    train = [opened(source) for source in data.train]
-    evaluation = {name: opened(source) for name, source in sources.items()}
-    require_sources({f"data.train.{i}": text for i, text in enumerate(train)} | evaluation)
-    return check_corpus(train, evaluation, data, tokenizers=tokenizers, tokenizer_to_train=to_train)
+    return read_source(source, src_lang=data.src_lang, tgt_lang=data.tgt_lang, on_invalid_text="skip")
 
 
 def write_cleaned_set(report: "CorpusReport", folder: Path) -> None:

@@ -8,14 +8,17 @@ clearly for another shift. Every row is looked at; memory: 9 bytes a row.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mt_trainer.data.checking.lexicon import MAX_SHIFT, SHIFTS, Evidence, Pair
 
-CHANGE = 12.0
-"""Nats that a change of the shift costs: at least four clear pairs must speak for it."""
+CHANGE = 30.0
+"""Nats that a change of the shift costs. There and back are 60: a run needs five clear pairs at the least, and in text
+whose neighbours resemble each other ten and more."""
 
 MIN_MEAN_GAIN = 1.0
 """Nats a row by which a run must fit better when shifted."""
@@ -70,11 +73,11 @@ class Aligner:
         if self._num_rows > MAX_SHIFT:
             self._step(len(self._window) - 1 - MAX_SHIFT)
 
-    def finish(self) -> tuple[list[ShiftedRun], NDArray[np.float32]]:
+    def finish(self) -> tuple[list[ShiftedRun], NDArray[np.floating[Any]]]:
         """The shifted runs in order, and the evidence of every row as it stands in the files, in nats."""
         for place in range(max(0, len(self._window) - MAX_SHIFT), len(self._window)):
             self._step(place)
-        nats = np.frombuffer(self._evidence_bytes, dtype=np.int8).reshape(-1, len(SHIFTS)).astype(np.float32) / ROUNDED
+        nats = np.frombuffer(self._evidence_bytes, dtype=np.int8).reshape(-1, len(SHIFTS)) / np.float32(ROUNDED)
         return list(self._runs(nats)), nats[:, MAX_SHIFT]
 
     def _step(self, place: int) -> None:
@@ -98,7 +101,7 @@ class Aligner:
         self._from.append(best)
         self._evidence_bytes.extend(int(gain * ROUNDED) & 0xFF for gain in gains)
 
-    def _runs(self, nats: NDArray[np.float32]) -> Iterator[ShiftedRun]:
+    def _runs(self, nats: NDArray[np.floating[Any]]) -> Iterator[ShiftedRun]:
         rows = len(self._changed)
         ways = bytearray(rows)
         if rows:
@@ -110,7 +113,7 @@ class Aligner:
                     final = self._from[row]
         way = np.frombuffer(ways, dtype=np.uint8)
         bounds = [0, *(np.flatnonzero(np.diff(way)) + 1).tolist(), rows]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             number = int(way[start]) if stop > start else MAX_SHIFT
             if number == MAX_SHIFT:
                 continue

@@ -92,7 +92,9 @@ CHECKS = {
             "`data.max_length_ratio`",
         ),
         Check("identical", "identical sides", 0.01, 0.1, _DROPPED, "`data.drop_identical`; is a file given twice?"),
-        Check("near_copy", "nearly identical sides", 0.02, 0.2, "the model learns to copy", "drop them before training"),
+        Check(
+            "near_copy", "nearly identical sides", 0.02, 0.2, "the model learns to copy", "drop them before training"
+        ),
         Check(
             "swapped",
             "languages swapped",
@@ -128,7 +130,9 @@ CHECKS = {
             "none here, but tools that split at U+2028, U+0085 or a lone CR shift the lines",
             "replace them by spaces",
         ),
-        Check("zero_width", "zero-width characters", 0.01, 0.2, "normalised in training, kept in references", "nothing"),
+        Check(
+            "zero_width", "zero-width characters", 0.01, 0.2, "normalised in training, kept in references", "nothing"
+        ),
         Check("bidirectional", "bidi controls", 0.001, 0.2, _IN_TOKENS, "remove them"),
         Check("not_nfc", "not in NFC", 0.01, None, "normalised in training, kept in references", "`uconv -x nfc`"),
         Check(
@@ -140,7 +144,7 @@ CHECKS = {
             "give raw text; `sacremoses detokenize`, or join the pieces",
         ),
         Check("lower_cased", "all lower-cased", 0.5, 0.95, _REFERENCES, "give text with its capitals"),
-        Check("markup", "markup and entities", 0.005, 0.1, _IN_TOKENS, "unescape and strip tags"),
+        Check("markup", "markup and entities", 0.005, 0.5, _IN_TOKENS, "unescape and strip tags"),
         Check("long", "very long lines", 0.0, 0.1, "the pairs are dropped as too long", "split; `data.max_length`"),
         # with a tokenizer
         Check("unknown_pieces", "unknown pieces", 0.0, 0.001, "they become <unk>", "`tokenizer.byte_fallback: true`"),

@@ -1,18 +1,18 @@
 """The whole check of a corpus, in the order in which it reads.
 
 1. The evaluation sets, into memory.
-2. The training text: what each pair and line shows by itself, repetition, overlap, the verdicts of cleaning, and a sample
-   of neighbouring rows, from which the evidence for alignment is learned.
+2. The training text: what each pair and line shows by itself, repetition, overlap, the verdicts of cleaning, and a
+   sample of neighbouring rows, from which the evidence for alignment is learned.
 3. The training text again, for shifted lines.
 4. The pairs that cleaning keeps so far, through the tokenizer where there is one.
 5. As far as the last row to be shown, for the examples.
 
 Counts are exact and every row is looked at, very long lines by their first 10,000 characters. Sampled is only what
-alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 80 bytes for
-each training pair.
+alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 80 bytes
+for each training pair.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -88,6 +88,7 @@ def check_corpus(
     *,
     tokenizers: TokenizerPair | None,
     tokenizer_to_train: TokenizerConfig | None,
+    announce: Callable[[str], None],
 ) -> CorpusReport:
     """Looks for everything in the catalogue.
 
@@ -97,6 +98,7 @@ def check_corpus(
         data: languages and filters; its sources are not looked at.
         tokenizers: that the run would use, or None.
         tokenizer_to_train: how to train them when there are none; None for a check without tokenizer.
+        announce: told in single lines what takes long.
 
     Raises:
         DataError: what cannot be read at all.
@@ -136,6 +138,7 @@ def check_corpus(
         notes.append("training refuses the text as it is; nothing was encoded")
         tokenizers = tokenizer_to_train = None
     if tokenizers is None and tokenizer_to_train is not None and (verdicts == Verdict.KEPT).any():
+        announce("training the tokenizer, as mt-train would; it is not kept")
         try:
             tokenizers = train_tokenizers(train, verdicts, tokenizer_to_train)
         except TokenizerError as error:
@@ -210,7 +213,9 @@ def _encode(
         for chunk in encoded_chunks(texts, verdicts, tokenizers, data):
             stop = start + len(chunk.pairs)
             judged[places[start:stop]] = chunk.verdicts
-            for use, side, ids in zip(uses, zip(*chunk.pairs, strict=True), (chunk.src_ids, chunk.tgt_ids), strict=True):
+            for use, side, ids in zip(
+                uses, zip(*chunk.pairs, strict=True), (chunk.src_ids, chunk.tgt_ids), strict=True
+            ):
                 use.add(side, ids)
             progress.update(stop - start)
             start = stop

@@ -21,13 +21,13 @@ def findings_of(parts: Mapping[str, Part], observations: Mapping[str, Sequence[O
             wanted[each.rows_of or name].update(each.tally.rows)
     texts = {name: _texts(part, wanted[name]) for name, part in parts.items()}
     order = list(CHECKS)
-    findings = []
+    findings: list[Finding] = []
     for name, part in parts.items():
-        found = [_structural(name, part, code) for code in STRUCTURAL]
+        of_part = [_structural(name, part, code) for code in STRUCTURAL]
         for each in observations[name]:
             of = each.rows_of or name
-            found.append(each.finding(name, tuple(_examples(each, parts[of], texts[of]))))
-        findings += sorted(found, key=lambda finding: order.index(finding.check.name))
+            of_part.append(each.finding(name, tuple(_examples(each, parts[of], texts[of]))))
+        findings += sorted(of_part, key=lambda finding: order.index(finding.check.name))
     return findings
 
 

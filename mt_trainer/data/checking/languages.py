@@ -8,22 +8,26 @@ import unicodedata
 from collections import Counter
 
 SCRIPT_OF_LANGUAGE = {
-    **dict.fromkeys("ru uk bg be mk kk ky mn tg".split(), {"Cyrillic"}),
-    **dict.fromkeys("sr".split(), {"Cyrillic", "Latin"}),
-    **dict.fromkeys("ar fa ur ps ckb ug".split(), {"Arabic"}),
-    **dict.fromkeys("hi mr ne sa".split(), {"Devanagari"}),
-    **dict.fromkeys("he yi".split(), {"Hebrew"}),
-    **dict.fromkeys("zh yue wuu".split(), {"Han"}),
-    "ja": {"Han", "Kana"},
-    "ko": {"Hangul", "Han"},
-    "el": {"Greek"},
-    "th": {"Thai"},
-    "ka": {"Georgian"},
-    "hy": {"Armenian"},
-    "bn": {"Bengali"},
-    "ta": {"Tamil"},
-    "te": {"Telugu"},
-    "am": {"Ethiopic"},
+    language: scripts.split()
+    for languages, scripts in (
+        ("ru uk bg be mk kk ky mn tg", "Cyrillic"),
+        ("sr", "Cyrillic Latin"),
+        ("ar fa ur ps ckb ug", "Arabic"),
+        ("hi mr ne sa", "Devanagari"),
+        ("he yi", "Hebrew"),
+        ("zh yue wuu", "Han"),
+        ("ja", "Han Kana"),
+        ("ko", "Hangul Han"),
+        ("el", "Greek"),
+        ("th", "Thai"),
+        ("ka", "Georgian"),
+        ("hy", "Armenian"),
+        ("bn", "Bengali"),
+        ("ta", "Tamil"),
+        ("te", "Telugu"),
+        ("am", "Ethiopic"),
+    )
+    for language in languages.split()
 }
 """Languages that are not in it are taken to be written in whatever most of their text is in."""
 

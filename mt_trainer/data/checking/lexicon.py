@@ -69,7 +69,7 @@ class Evidence:
         tgt_counts: target texts of the sample with each word.
         mean, spread, chance_spread: of the difference of log lengths; the spread of any two texts.
         end_marks: nats of each pair of end marks.
-        strength: mean evidence of faced pairs less that of any two texts; near 0 where the sides have nothing in common.
+        strength: mean evidence of faced pairs less that of any two texts; near 0 where nothing fits.
     """
 
     translations: dict[str, tuple[str, float, float]]
@@ -200,7 +200,9 @@ def _translations(pairs: Sequence[Pair]) -> dict[str, tuple[str, float, float]]:
     is_frequent = together >= MIN_OCCURRENCES
     found, together = found[is_frequent], together[is_frequent]
     src_ids, tgt_ids = np.divmod(found, max(1, len(names[1])))
-    counts = [np.array([side[word] for word in known], dtype=np.float64) for side, known in zip(sides, names, strict=True)]
+    counts = [
+        np.array([side[word] for word in known], dtype=np.float64) for side, known in zip(sides, names, strict=True)
+    ]
     lift = together * len(pairs) / (counts[0][src_ids] * counts[1][tgt_ids])
     probability = (together + 0.5) / (counts[0][src_ids] + 1)
     order = np.lexsort((together * np.log(np.maximum(lift, 1e-9)), src_ids))  # the clearest of each word comes last

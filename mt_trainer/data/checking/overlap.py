@@ -1,7 +1,7 @@
 """What of the evaluation sets also stands in the training text: by source, by target, as they are and normalised.
 
-Two texts count as the same when they agree without case, punctuation and spacing, as `evaluation_sets.normalised` has it
-and as every score is annotated. Memory: the evaluation sets.
+Two texts count as the same when they agree without case, punctuation and spacing, as `evaluation_sets.normalised` has
+it and as every score is annotated. Memory: the evaluation sets.
 """
 
 from collections.abc import Callable, Mapping, Sequence

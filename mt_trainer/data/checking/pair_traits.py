@@ -57,7 +57,9 @@ class PairTraits:
             self._lengths[side].append(min(len(text), 1 << 30))
             name = main_script(text[:LOOKED_AT])
             self._scripts[side].append(self._script_names.setdefault(name, min(len(self._script_names), 255)))
-            self._language_codes[side].append(NO_LANGUAGE if is_copy else _CODES[self._pair.side_of(features[side].words)])
+            self._language_codes[side].append(
+                NO_LANGUAGE if is_copy else _CODES[self._pair.side_of(features[side].words)]
+            )
         return True
 
     def _is_copy(self, row: int, src: str, tgt: str, features: tuple[Features, Features]) -> bool:

@@ -39,6 +39,10 @@ class Repetitions:
         for name, side in (("src", src), ("tgt", tgt)):
             texts, counts = np.unique(side[distinct], return_counts=True)
             several = distinct[np.isin(side[distinct], texts[counts > 1])]
-            detail = f"{int((counts > 1).sum()):,} texts, the commonest with {counts.max():,} partners" if len(several) else ""
+            detail = (
+                f"{int((counts > 1).sum()):,} texts, the commonest with {counts.max():,} partners"
+                if len(several)
+                else ""
+            )
             found.append(Observation("many_translations", name, Tally.at(several, self._rows), total, detail=detail))
         return found

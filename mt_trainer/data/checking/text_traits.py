@@ -38,7 +38,9 @@ class SideTraits:
         self.characters: Counter[str] = Counter()
         self._side = side
         self._max_characters = max_characters
-        self._tallies = {name: Tally() for name in (*CHARACTERS, "not_nfc", "tokenised", "lower_cased", "markup", "long")}
+        self._tallies = {
+            name: Tally() for name in (*CHARACTERS, "not_nfc", "tokenised", "lower_cased", "markup", "long")
+        }
         self._num_lines = 0
         self._num_cased = 0
 
@@ -56,10 +58,9 @@ class SideTraits:
                     tallies[name].add(row, f"U+{ord(found[0]):04X} at character {found.start() + 1}")
         if not unicodedata.is_normalized("NFC", text):
             tallies["not_nfc"].add(row)
-        if TRACES_OF_TOKENISATION.search(text):
-            tallies["tokenised"].add(row)
-        if MARKUP.search(text):
-            tallies["markup"].add(row)
+        for name, pattern in (("tokenised", TRACES_OF_TOKENISATION), ("markup", MARKUP)):
+            if found := pattern.search(text):
+                tallies[name].add(row, f"`{found[0][:20]}` at character {found.start() + 1}")
         lower = text.lower()
         if lower != text:
             self._num_cased += 1
