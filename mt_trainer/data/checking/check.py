@@ -25,8 +25,8 @@ from mt_trainer.data.checking.catalogue import Grade
 from mt_trainer.data.checking.coverage import SideCoverage
 from mt_trainer.data.checking.examples import findings_of
 from mt_trainer.data.checking.findings import Finding, Observation, Tally
-from mt_trainer.data.checking.lexicon import Pair, Sample, learned_evidence
-from mt_trainer.data.checking.misalignment import misalignment
+from mt_trainer.data.checking.lexicon import Pair, Sample, learned_evidence, strength_of_alignment
+from mt_trainer.data.checking.misalignment import WEAK, misalignment
 from mt_trainer.data.checking.overlap import Overlap
 from mt_trainer.data.checking.part_traits import SIDES, PartTraits, alignable
 from mt_trainer.data.checking.parts import Part
@@ -122,13 +122,14 @@ def check_corpus(
         drop_duplicates=data.drop_duplicates,
     )
     found["train"] += repetitions.observations()
-    evidence = learned_evidence(sample.blocks())
+    evidence, strength = learned_evidence(sample.blocks()), strength_of_alignment(sample.blocks())
     for name, part in parts.items():
         pairs = _rows_of_set(set_pairs[name]) if name in set_pairs else _second_reading(part)
+        usable = evidence if name == "train" or strength >= WEAK else None
         found[name] += [
             *part.observations(),
             *traits[name].observations(),
-            *misalignment(pairs, evidence, starts=part.starts),
+            *misalignment(pairs, usable, strength=strength, starts=part.starts),
         ]
         if name in set_pairs:
             found[name] += overlap.observations(name, part.places)

@@ -1,6 +1,7 @@
 """What a language looks like: the script it is written in, and its commonest short words.
 
-Enough to tell two languages apart and to notice that sides are swapped; not to name an unknown language.
+Enough to tell two languages apart and to notice that sides are swapped; not to name an unknown language. A word that is
+in both lists of a pair says nothing, so a list also holds short words that look like another language's.
 """
 
 import re
@@ -33,11 +34,11 @@ SCRIPT_OF_LANGUAGE = {
 
 COMMON_WORDS = {
     "en": "the and of to a is in that it for with on are this was you not he be have at by they his from she what",
-    "de": "der die das und ist nicht ein eine einen einem einer zu den mit von auf im ich sie es für dem sich auch wie",
-    "fr": "le la les et de des est un une du dans que pour pas sur qui il au ce avec elle je vous sont cette",
-    "es": "el la los las de y en que un una es por con para no del se su como más está al lo son este",
-    "it": "il la di e che un una è per non con del della sono le si nel gli come anche più da al questo ha",
-    "pt": "o a os as de e em que um uma é por com para não do da no na se como mais está ao são",
+    "de": "der die das und ist nicht ein eine einen einem einer zu den ich sie es für dem sich auch wie was in an so",
+    "fr": "le la les et de des est un une du dans que pour pas sur qui il au ce avec elle je vous sont cette on a me",
+    "es": "el la los las de y en que un una es por con para no del se su como más está al lo son este a he me",
+    "it": "il la di e che un una è per non con del della sono le si nel gli come anche più da al questo ha a in",
+    "pt": "o a os as de e em que um uma é por com para não do da no na se como mais está ao são me",
     "nl": "de het een en van is in dat niet op te zijn met voor die ik aan er ook om maar deze wordt naar bij",
     "sv": "och att det en som är på av för med den till inte har ett jag om var han de från vi kan sig",
     "da": "og at det en er på af for med den til ikke har et jeg som var han de fra vi kan sig der hun",

@@ -69,7 +69,6 @@ class Evidence:
         tgt_counts: target texts of the sample with each word.
         mean, spread, chance_spread: of the difference of log lengths; the spread of any two texts.
         end_marks: nats of each pair of end marks.
-        strength: mean evidence of faced pairs less that of any two texts; near 0 where nothing fits.
     """
 
     translations: dict[str, tuple[str, float, float]]
@@ -79,7 +78,6 @@ class Evidence:
     spread: float
     chance_spread: float
     end_marks: dict[tuple[str, str], float]
-    strength: float = 0.0
 
     def prepared(self, src: Features) -> list[tuple[str, float, float]]:
         """The entries of a source text's words, to be compared with several target texts."""
@@ -122,7 +120,7 @@ def learned_evidence(blocks: Sequence[Block]) -> Evidence | None:
     spread = max(0.1, 1.4826 * float(np.median(np.abs(differences - mean))))
     sides = [np.array([pair[side].log_length for pair in pairs]) for side in (0, 1)]
     chance_spread = max(spread, float(np.sqrt(sides[0].var() + sides[1].var())))
-    evidence = Evidence(
+    return Evidence(
         translations=_translations(pairs),
         num_texts=len(pairs),
         tgt_counts=Counter(chain.from_iterable(tgt.words for _, tgt in pairs)),
@@ -131,12 +129,18 @@ def learned_evidence(blocks: Sequence[Block]) -> Evidence | None:
         chance_spread=chance_spread,
         end_marks=_end_marks(pairs),
     )
-    return Evidence(**{**vars(evidence), "strength": _strength(evidence, pairs)})
 
 
-def _strength(evidence: Evidence, pairs: Sequence[Pair]) -> float:
-    step = max(1, len(pairs) // 1000)
-    chosen = pairs[::step]
+def strength_of_alignment(blocks: Sequence[Block]) -> float:
+    """Mean evidence of faced pairs less that of any two texts, in nats; near 0 where the sides have nothing in common.
+
+    Learned from every second block and measured on the others: what fits only by chance does not fit there.
+    """
+    evidence = learned_evidence(blocks[::2])
+    pairs = [pair for block in blocks[1::2] for pair in _aligned(block)]
+    if evidence is None or len(pairs) < 2:
+        return math.inf
+    chosen = pairs[:: max(1, len(pairs) // 1000)]
     faced = any_two = 0.0
     for number, (src, tgt) in enumerate(chosen):
         entries = evidence.prepared(src)

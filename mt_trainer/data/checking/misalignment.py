@@ -1,5 +1,6 @@
 """Which rows of a part are shifted or unrelated, in the words of a finding."""
 
+import math
 from collections.abc import Collection, Iterable
 
 import numpy as np
@@ -13,13 +14,14 @@ WEAK = 0.5
 
 
 def misalignment(
-    rows: Iterable[tuple[int, Pair | None]], evidence: Evidence | None, *, starts: Collection[int]
+    rows: Iterable[tuple[int, Pair | None]], evidence: Evidence | None, *, strength: float, starts: Collection[int]
 ) -> list[Observation]:
     """Shifted and unrelated rows of a part.
 
     Args:
         rows: all rows with their numbers, None for one that has no word on a side.
         evidence: learned from the training text; None where that is too short, then nothing is judged.
+        strength: of the alignment of the training text, in nats; below `WEAK` every pair is unrelated.
         starts: the rows with which a source begins; sources are aligned each for itself.
     """
     if evidence is None:
@@ -49,8 +51,8 @@ def misalignment(
         aligner.add(pair)
         num_rows += 1
     close()
-    fit = f"pairs fit {evidence.strength:.1f} nats better than any two lines"
-    if evidence.strength < WEAK:
+    fit = f"pairs fit {strength:.1f} nats better than any two lines" if strength < math.inf else ""
+    if strength < WEAK:
         unrelated.count = num_rows
     detail = f"in {num_runs:,} run{'s' if num_runs > 1 else ''}" if num_runs else ""
     return [
