@@ -59,6 +59,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT055": ErrorKind("a table lacks the columns asked for"),
     "MT056": ErrorKind("a data set cannot be loaded"),
     "MT057": ErrorKind("a cached corpus is damaged", ExitCode.CORRUPT),
+    "MT058": ErrorKind("too much of an evaluation set occurs in the training text"),
     # tokenizer
     "MT080": ErrorKind("the vocabulary is larger than the text supports"),
     "MT081": ErrorKind("a tokenizer file cannot be used", ExitCode.CORRUPT),

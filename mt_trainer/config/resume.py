@@ -27,6 +27,8 @@ RESUMPTION: dict[str, Resumption] = {
     "data.subword_alpha": "fixed",
     "data.subword_num_best": "fixed",
     "data.on_invalid_text": "fixed",
+    # it refuses or lets pass, and changes nothing
+    "data.max_overlap": "harmless",
     "tokenizer.algorithm": "fixed",
     "tokenizer.vocab_size": "fixed",
     "tokenizer.joint": "fixed",

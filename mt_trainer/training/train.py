@@ -208,7 +208,7 @@ def _final_scores(
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
-        result = evaluate_set(translator, metrics, eval_set, progress=eval_set.name)
+        result = evaluate_set(translator, metrics, eval_set, made_by=best.hashes, progress=eval_set.name)
         save_scores(result, run.path / "evaluation", about=about)
         scores.append(result)
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)
