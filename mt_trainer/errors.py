@@ -74,6 +74,8 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT105": ErrorKind("another process trains in the run folder"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
+    "MT121": ErrorKind("a capsule of a divergence cannot be used", ExitCode.CORRUPT),
+    "MT122": ErrorKind("a replay gave other numbers than its capsule", ExitCode.DIVERGED),
     # evaluation
     "MT140": ErrorKind("hypotheses and references do not match"),
 }
@@ -153,4 +155,4 @@ class CheckpointError(MtError):
 
 
 class DivergedError(MtError):
-    """Training produced numbers that are not finite."""
+    """Training or its replay came to numbers that it must not have."""

@@ -28,6 +28,21 @@ def run_command(command: Callable[P, None]) -> None:
     app()
 
 
+def run_commands(*commands: Callable[..., None], about: str) -> None:
+    """The same for a program of several commands: each has the name of its function and comes first on the line.
+
+    Args:
+        about: what the program is for, shown by `--help`.
+    """
+    app = typer.Typer(
+        help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    app.callback()(lambda: None)  # without it a single command would lose its name
+    for command in commands:
+        app.command()(showing_problems(command))
+    app()
+
+
 def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
     """The command, but an MtError is printed to stderr and becomes the exit status; no traceback.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mt_trainer.cli.command import showing_problems, whole_file
+from mt_trainer.cli.command import run_commands, whole_file
 from mt_trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -127,16 +127,7 @@ def _train_on_files(inputs: list[Path], settings: dict[str, Any]) -> "TokenizerP
 
 def main() -> None:
     """Entry point of mt-tokenizer."""
-    app = typer.Typer(
-        help="Train a SentencePiece tokenizer, or look at one.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.command()(showing_problems(train))
-    app.command()(showing_problems(inspect))
-    app()
+    run_commands(train, inspect, about="Train a SentencePiece tokenizer, or look at one.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
+from mt_trainer.training.capsule import checkpoints_of_capsules
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
@@ -78,7 +79,7 @@ class Learner:
         save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
         training = run.config.training
         keep = max(training.keep_checkpoints, training.average_checkpoints)
-        prune(run.checkpoints, keep=keep, select_by=training.select_by)
+        prune(run.checkpoints, keep=keep, select_by=training.select_by, needed=checkpoints_of_capsules(run.crash))
 
     def restore(self, checkpoint: Checkpoint, data: PreparedData) -> tuple[Progress, Window]:
         """Put everything back to where a checkpoint was written.

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
 from torch import Tensor
 
 from mt_trainer.errors import CheckpointError, Problem
@@ -15,7 +16,8 @@ from mt_trainer.training.step import StepResult
 class Window:
     """Sums over the steps since the last log line. They stay on the device until they are read.
 
-    A sum that not all of these steps have is left out: stages of an objective may differ in what they tell.
+    Of a step that was skipped nothing is added; it is counted. A sum that not all of these steps have is left out:
+    stages of an objective may differ in what they tell.
     """
 
     def __init__(self, sums: dict[str, float] | None = None) -> None:
@@ -24,8 +26,9 @@ class Window:
     def add(self, result: StepResult) -> None:
         """One more step."""
         values = {name: value for name, value in result.sums._asdict().items() if value is not None}
-        finite = result.is_finite.to(result.grad_norm.dtype)
-        values |= {"grad_norm": result.grad_norm, "num_steps": finite.new_ones(()), "num_skipped": 1 - finite}
+        values |= {"grad_norm": result.grad_norm, "num_steps": torch.ones_like(result.grad_norm)}
+        values = {name: value.where(result.is_finite, 0) for name, value in values.items()}
+        values["num_skipped"] = ~result.is_finite
         if self._sums:
             self._sums = {name: total + values[name].double() for name, total in self._sums.items() if name in values}
         else:
@@ -60,6 +63,13 @@ def per_token(sums: dict[str, float]) -> dict[str, float]:
     return means | {name: sums[key] / tokens for key, name in names.items() if key in sums}
 
 
+def means_of_steps(sums: dict[str, float]) -> dict[str, float]:
+    """What a log line tells of the steps of a window that were taken; empty where all were skipped."""
+    if not sums["num_steps"]:
+        return {}
+    return per_token(sums) | {"grad_norm": sums["grad_norm"] / sums["num_steps"]}
+
+
 class Records:
     """The record files of a run, open for appending.
 
@@ -70,16 +80,26 @@ class Records:
     """
 
     def __init__(self, folder: Path, *, metrics_bytes: int, step: int) -> None:
+        self._folder = folder
+        self._open(metrics_bytes=metrics_bytes, step=step)
+
+    def _open(self, *, metrics_bytes: int, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._metrics = _open_at(folder / "metrics.jsonl", metrics_bytes)
-        self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8", buffering=1)
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._metrics = _open_at(self._folder / "metrics.jsonl", metrics_bytes)
+        self._timing = (self._folder / "timing.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._tensorboard = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
+
+    def go_back(self, *, metrics_bytes: int, step: int) -> None:
+        """Cut off what was written after a checkpoint; the arguments are those of the start."""
+        self.close()
+        self._open(metrics_bytes=metrics_bytes, step=step)
 
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
-        """One object in each file; `part` is `train` or `dev`."""
+        """One object in each file; `part` is `train` or `dev`, or `skipped` or `roll_back`, which have no timing."""
         self._metrics.write(json.dumps({"step": step, "part": part, **metrics}) + "\n")
-        self._timing.write(json.dumps({"step": step, "part": part, **timing}) + "\n")
+        if timing:
+            self._timing.write(json.dumps({"step": step, "part": part, **timing}) + "\n")
         for name, value in {**metrics, **timing}.items():
             if isinstance(value, int | float):
                 self._tensorboard.add_scalar(f"{part}/{name}", value, step)

@@ -1,0 +1,30 @@
+"""`mt-run`: look into a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mt_trainer.cli.command import run_commands
+
+
+def replay(
+    capsule: Annotated[Path, typer.Argument(help="Such as runs/mine/crash/step_00001200.json.")],
+) -> None:
+    """Go through a divergence again, bit for bit on a CPU, and narrow it to the sentence pair.
+
+    Exit status: 0 the numbers of the capsule came out again, 3 others did, 4 the capsule or what it needs is damaged or
+    gone.
+    """
+    from mt_trainer.training.replay import replay as go_through
+
+    go_through(capsule, tell=lambda what, text: typer.echo(f"{what:<10} {text}"))
+
+
+def main() -> None:
+    """The console script."""
+    run_commands(replay, about="Look into a run folder.")
+
+
+if __name__ == "__main__":
+    main()
