@@ -28,16 +28,13 @@ def run_command(command: Callable[P, None]) -> None:
     app()
 
 
-def run_commands(*commands: Callable[..., None], about: str) -> None:
-    """The same for a program of several commands: each has the name of its function and comes first on the line.
+def run_subcommands(*commands: Callable[..., None], description: str) -> None:
+    """The same for a program of several commands, each called by its name, also where there is only one so far.
 
-    Args:
-        about: what the program is for, shown by `--help`.
+    A name is that of the function, with `-` for `_`; `description` is the help text above the list of commands.
     """
-    app = typer.Typer(
-        help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
-    app.callback()(lambda: None)  # without it a single command would lose its name
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback(help=description)(lambda: None)
     for command in commands:
         app.command()(showing_problems(command))
     app()

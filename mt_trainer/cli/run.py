@@ -1,11 +1,11 @@
-"""`mt-run`: look into a run folder."""
+"""mt-run: look at a run that mt-train has written."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mt_trainer.cli.command import run_commands
+from mt_trainer.cli.command import run_subcommands
 
 
 def replay(
@@ -22,8 +22,8 @@ def replay(
 
 
 def main() -> None:
-    """The console script."""
-    run_commands(replay, about="Look into a run folder.")
+    """Entry point of mt-run."""
+    run_subcommands(replay, description="Look at a run that mt-train has written.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mt_trainer.cli.command import run_commands, whole_file
+from mt_trainer.cli.command import run_subcommands, whole_file
 from mt_trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _train_on_files(inputs: list[Path], settings: dict[str, Any]) -> "TokenizerP
 
 def main() -> None:
     """Entry point of mt-tokenizer."""
-    run_commands(train, inspect, about="Train a SentencePiece tokenizer, or look at one.")
+    run_subcommands(train, inspect, description="Train a SentencePiece tokenizer, or look at one.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ Nothing here waits for the device but `Watch.look`, which is called where the ru
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -98,9 +98,7 @@ class Watch:
                 continue
             progress = progress.after_skipping(taken.stretch)
             number, borne = len(progress.skipped), self._limits.max_skipped_steps
-            start = taken.stretch.start
-            data = {"epoch": start.epoch, "step_in_epoch": start.step_in_epoch, "num_skipped_so_far": number}
-            self._records.write(taken.step, "skipped", data, {})
+            self._records.write(taken.step, "skipped", asdict(taken.stretch) | {"number": number}, {})
             if number > borne:
                 before = f", nor were those of {borne} steps before it" if borne else ""
                 reason = f"the loss or gradient of step {taken.step:,} is not finite{before}"

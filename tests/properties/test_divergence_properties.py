@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,7 @@ decoding: {strategy: greedy, max_length_ratio: 0.5, max_length_constant: 1}
 runtime: {device: cpu, precision: fp32, threads: 1, cache_folder: cache, run_folder: unused}
 """
 ROLL_BACK = ("training.on_divergence=roll_back", "training.max_skipped_steps=0")
-POSITIONS = [Position(*divmod(step, 4)) for step in range(1, 15)]
-"""Where the data stands after steps 1, 2, ... of a run that leaves nothing out; an epoch has four."""
-
-Arrange = Callable[..., list[tuple[int, Position]]]
+Arrange = Callable[..., list[tuple[int, int]]]
 
 
 @pytest.fixture(scope="module")
@@ -76,32 +74,51 @@ def run(folder: Path, *overrides: str) -> Outcome:
     return train(load_config("config.yaml", overrides), folder, announce=lambda line: None)
 
 
+@pytest.fixture(scope="module")
+def data(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Position]:
+    """Where the data stands before the first step and after each of a run that leaves nothing out."""
+    positions, take_step = [Position()], module.train_step
+
+    def noted(both: Any, optimizer: Any, batches: Any, **settings: Any) -> Any:
+        positions.append(batches.after)
+        return take_step(both, optimizer, batches, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(texts)
+        patch.setattr(module, "train_step", noted)
+        run(tmp_path_factory.mktemp("data") / "run", "training.max_steps=24")
+    assert len(set(positions)) == 25
+    return positions
+
+
 @pytest.fixture
-def arrange(monkeypatch: pytest.MonkeyPatch) -> Arrange:
+def arrange(monkeypatch: pytest.MonkeyPatch, data: list[Position]) -> Arrange:
     """Make steps on some data overflow or explode, and send a signal during a step; gives the ledger of steps taken.
 
-    The data is named by where it stands after the step, so that what happens does not depend on the step's number.
+    The data is named by the step that it has where nothing is left out; what happens does not depend on the step that
+    takes it in the end.
     """
     take_step = module.train_step
 
     def prepare(
-        *, overflows: tuple[Position, ...] = (), explodes: tuple[Position, ...] = (), signal_at: int = 0
-    ) -> list[tuple[int, Position]]:
-        ledger: list[tuple[int, Position]] = []
+        *, overflows: tuple[int, ...] = (), explodes: tuple[int, ...] = (), signal_at: int = 0
+    ) -> list[tuple[int, int]]:
+        ledger: list[tuple[int, int]] = []
 
         def arranged(both: Any, optimizer: Any, batches: Any, **settings: Any) -> Any:
-            ledger.append((settings["step"], batches.after))
+            taken = data.index(batches.after)
+            ledger.append((settings["step"], taken))
             if settings["step"] == signal_at:
                 os.kill(os.getpid(), signal.SIGTERM)
-            if batches.after in explodes:
+            if taken in explodes:
                 settings["lr"] *= 1e4
             bias = both.model.encoder[0].feed_forward.output.bias
             before = bias.detach().clone()
-            if batches.after in overflows:
+            if taken in overflows:
                 with torch.no_grad():
                     bias[0] = math.inf
             result = take_step(both, optimizer, batches, **settings)
-            if batches.after in overflows:
+            if taken in overflows:
                 with torch.no_grad():
                     bias.copy_(before)
             return result
@@ -129,14 +146,13 @@ def assert_same_run(folder: Path, expected: Path) -> None:
     assert states[0] == states[1]
 
 
-BAD = (POSITIONS[2], POSITIONS[7])
-"""The data of steps 3 and 8."""
+BAD = (3, 8)
 
 
 def test_a_few_bad_steps_are_skipped_and_counted(arrange: Arrange, tmp_path: Path) -> None:
     ledger = arrange(overflows=BAD)
     assert run(tmp_path / "run", "training.max_skipped_steps=2").exit_code == ExitCode.DONE
-    assert ledger == list(enumerate(POSITIONS[:12], start=1)), "a skipped step counts, and its data is consumed"
+    assert ledger == [(step, step) for step in range(1, 13)], "a skipped step counts, and its data is consumed"
     assert [line["step"] for line in metrics(tmp_path / "run", "skipped")] == [3, 8]
     train = metrics(tmp_path / "run", "train")
     assert [line["num_skipped"] for line in train] == [0, 1, 0, 1, 0, 0]
@@ -162,7 +178,7 @@ def test_skipped_steps_survive_an_interruption(step: int, arrange: Arrange, tmp_
 
 
 @pytest.mark.parametrize("step", [0, 3, 8])
-def test_the_budget_is_that_of_the_whole_run(step: int, arrange: Arrange, tmp_path: Path) -> None:
+def test_the_budget_is_that_of_the_whole_run(step: int, arrange: Arrange, data: list[Position], tmp_path: Path) -> None:
     """Interrupted or not, the second bad step is one too many, and the capsule is the same."""
     if step:
         arrange(overflows=BAD, signal_at=step)
@@ -176,31 +192,30 @@ def test_the_budget_is_that_of_the_whole_run(step: int, arrange: Arrange, tmp_pa
     with pytest.raises(DivergedError, match="step 8 is not finite, nor were those of 1 steps before it"):
         run(tmp_path / "run", "training.max_skipped_steps=1")
     capsule = json.loads((tmp_path / "run/crash/step_00000008.json").read_text())
-    assert (capsule["step"], capsule["position"]) == (8, {"epoch": 1, "step_in_epoch": 3})
+    assert (capsule["step"], capsule["position"]) == (8, asdict(data[7]))
     assert capsule["sums"]["loss"]["value"] == "nan"
     assert capsule["base"]["name"] == "step_00000004"
     assert not (tmp_path / "run/checkpoints/step_00000008").exists()
 
 
-def test_going_back_leaves_out_the_bad_data_alone(arrange: Arrange, tmp_path: Path) -> None:
+def test_going_back_leaves_out_the_bad_data_alone(arrange: Arrange, data: list[Position], tmp_path: Path) -> None:
     """The second bad step comes 4 steps after the checkpoint; all others are taken in their order."""
-    bad = (POSITIONS[6], POSITIONS[9])
+    bad = (7, 10)
     ledger = arrange(overflows=bad)
     run(tmp_path / "run", *ROLL_BACK)
     steps = dict(ledger)  # the last time that each was taken
-    good = [position for position in POSITIONS if position not in bad]
-    assert steps == dict(enumerate(good, start=1))
+    assert steps == dict(enumerate((number for number in range(1, 15) if number not in bad), start=1))
     lines = metrics(tmp_path / "run", "roll_back")
     assert [(line["step"], line["diverged_at"], line["number"]) for line in lines] == [(4, 7, 1), (8, 9, 2)]
-    left_out = [stretch["end"] for stretch in lines[-1]["left_out"]]
-    assert [Position(**end) for end in left_out] == list(bad)
+    left_out = [(Position(**stretch["start"]), Position(**stretch["end"])) for stretch in lines[-1]["left_out"]]
+    assert left_out == [(data[number - 1], data[number]) for number in bad]
     assert metrics(tmp_path / "run", "skipped") == []
 
 
 @pytest.mark.parametrize("step", [2, 5, 7, 9, 10])
 @pytest.mark.parametrize("fault", ["overflows", "explodes"])
 def test_going_back_survives_an_interruption(fault: str, step: int, arrange: Arrange, tmp_path: Path) -> None:
-    bad: Any = {fault: (POSITIONS[6], POSITIONS[9])}
+    bad: Any = {fault: (7, 10)}
     arrange(**bad)
     run(tmp_path / "whole", *ROLL_BACK)
     last = metrics(tmp_path / "whole", "roll_back")[-1]
@@ -216,7 +231,7 @@ def test_a_run_killed_after_going_back_goes_back_again(
     arrange: Arrange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No checkpoint knows of it yet; the same steps lead to the same divergence."""
-    bad = (POSITIONS[6],)
+    bad = (7,)
     arrange(overflows=bad)
     run(tmp_path / "whole", *ROLL_BACK)
     ledger = arrange(overflows=bad)
@@ -239,7 +254,7 @@ def test_a_run_killed_after_going_back_goes_back_again(
 
 
 def test_the_limit_of_going_back(arrange: Arrange, tmp_path: Path) -> None:
-    arrange(overflows=(POSITIONS[6], POSITIONS[9]))
+    arrange(overflows=(7, 10))
     with pytest.raises(DivergedError, match="went back 1 times before") as caught:
         run(tmp_path / "run", *ROLL_BACK, "training.max_roll_backs=1")
     assert caught.value.exit_code == ExitCode.DIVERGED
@@ -247,7 +262,7 @@ def test_the_limit_of_going_back(arrange: Arrange, tmp_path: Path) -> None:
 
 
 def test_without_a_validated_checkpoint_there_is_no_way_back(arrange: Arrange, tmp_path: Path) -> None:
-    arrange(overflows=(POSITIONS[1],))
+    arrange(overflows=(2,))
     with pytest.raises(DivergedError, match="no validated checkpoint to go back to"):
         run(tmp_path / "run", *ROLL_BACK)
     assert json.loads((tmp_path / "run/crash/step_00000002.json").read_text())["base"] is None
@@ -255,7 +270,7 @@ def test_without_a_validated_checkpoint_there_is_no_way_back(arrange: Arrange, t
 
 def test_a_rate_ten_thousand_times_too_high_stops_the_run(arrange: Arrange, tmp_path: Path) -> None:
     """The loss is finite, but far above that at the last validation; the best checkpoint stays the best."""
-    arrange(explodes=(POSITIONS[8],))
+    arrange(explodes=(9,))
     with pytest.raises(DivergedError, match="perplexity up to step 10"):
         run(tmp_path / "run")
     assert max(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == "step_00000008"
@@ -265,14 +280,14 @@ def test_a_rate_ten_thousand_times_too_high_stops_the_run(arrange: Arrange, tmp_
 
 def test_an_explosion_that_only_dev_shows_is_not_saved(arrange: Arrange, tmp_path: Path) -> None:
     """The update of the step before a validation: no training step has seen the new weights."""
-    arrange(explodes=(POSITIONS[7],))
+    arrange(explodes=(8,))
     with pytest.raises(DivergedError, match=r"perplexity on dev after step 8 is .*, at the validation before it was"):
         run(tmp_path / "run", "training.ema_decay=0")
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step_00000004"]
 
 
 def test_a_high_ratio_lets_an_explosion_pass(arrange: Arrange, tmp_path: Path) -> None:
-    arrange(explodes=(POSITIONS[8],))
+    arrange(explodes=(9,))
     assert run(tmp_path / "run", "training.max_ppl_ratio=null").exit_code == ExitCode.DONE
     train = metrics(tmp_path / "run", "train")
     assert train[4]["nll"] - train[3]["nll"] > math.log(20), "the explosion is worth its name"
@@ -299,7 +314,7 @@ def test_weights_that_give_no_number_on_dev_are_never_saved(arrange: Arrange, tm
 
 
 def test_the_checkpoint_of_a_capsule_stays(arrange: Arrange, tmp_path: Path) -> None:
-    arrange(overflows=(POSITIONS[5],))
+    arrange(overflows=(6,))
     run(tmp_path / "run", *ROLL_BACK)
     capsule = json.loads((tmp_path / "run/crash/step_00000006.json").read_text())
     assert capsule["base"]["name"] == "step_00000004"
