@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import yaml
 
@@ -104,7 +104,7 @@ def start_of_training(config: Path, run_folder: Path) -> dict[str, float]:
     raise SystemExit("\n".join(["mt-train did not come to its first step:", *said]))
 
 
-def lines_of(stream: BinaryIO) -> Iterator[str]:
+def lines_of(stream: IO[bytes]) -> Iterator[str]:
     """What a process says, line by line."""
     return (line.decode(errors="replace").strip() for line in iter(stream.readline, b""))
 

@@ -77,6 +77,8 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT107": ErrorKind("a newer version of mt_trainer has written the checkpoint"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
+    "MT121": ErrorKind("a capsule of a divergence cannot be used", ExitCode.CORRUPT),
+    "MT122": ErrorKind("a replay gave other numbers than its capsule", ExitCode.DIVERGED),
     # evaluation
     "MT140": ErrorKind("hypotheses and references do not match"),
 }
@@ -156,4 +158,4 @@ class CheckpointError(MtError):
 
 
 class DivergedError(MtError):
-    """Training produced numbers that are not finite."""
+    """Training or its replay came to numbers that it must not have."""

@@ -31,10 +31,10 @@ def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mappi
 
 
 NOTES = """\
-Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. ms a step, where a budget of
-minutes was counted by it: in the short runs beforehand. minutes: wall time of training, validations included, whatever
-else ran on the machine. p: that the two systems differ by chance, paired approximate randomisation on BLEU (10,000
-trials, sacreBLEU), for each seed by itself."""
+Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. ms a step: in the short
+runs beforehand, where a budget of minutes was counted by it. minutes: wall time of training, validations included,
+whatever else ran on the machine. p: that the two systems differ by chance, paired approximate randomisation on BLEU
+(10,000 trials, sacreBLEU), for each seed by itself."""
 
 
 def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:

@@ -124,3 +124,13 @@ class ParallelText:
             problems.append(Problem(problems[0].code, message, where=self.name, help=advice))
         if problems:
             raise DataError(problems)
+
+    def located_pairs(self) -> Iterator[tuple[int, tuple[str, str]]]:
+        """The pairs with the number of their row, counted from 1; rows that are no text are passed over.
+
+        Raises:
+            DataError: where the rest cannot be read.
+        """
+        for number, row in enumerate(self._reader.rows(), start=1):
+            if not isinstance(row, Problem):
+                yield number, row
