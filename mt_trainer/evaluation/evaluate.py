@@ -12,7 +12,7 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
-from mt_trainer.files import write_whole
+from mt_trainer.files import room, write_whole
 
 SHOWN_DIGITS = 12
 """Hexadecimal digits of a hash that the table shows; the record has all."""
@@ -108,15 +108,16 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
     stem = result.name.replace(os.sep, "_")
     path = folder / f"{stem}.json"
     record = json.dumps(as_record(result, about=about), indent=2) + "\n"
+    lines = as_lines(result.hypotheses)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{stem}.hyp.txt", as_lines(result.hypotheses))
+        write_whole(folder / f"{stem}.hyp.txt", lines)
         write_whole(path, record.encode())
     except OSError as error:
-        message = f"the scores of `{result.name}` cannot be written: {error.strerror or error}"
-        raise CheckpointError(
-            Problem("MT103", message, where=str(folder), help="choose a folder that can be written: --output")
-        ) from error
+        why = f"{error.strerror or error} ({room(folder, len(lines) + len(record))})"
+        message = f"the scores of `{result.name}` cannot be written: {why}"
+        advice = "choose a folder that can be written: --output"
+        raise CheckpointError(Problem("MT103", message, where=str(folder), help=advice)) from error
     return path
 
 

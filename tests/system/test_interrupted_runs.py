@@ -5,6 +5,7 @@ A program of its own forks them, as scripts/kill_test.py does: the libraries are
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,11 +126,11 @@ def test_a_second_signal_ends_a_step_that_would_never_end(tmp_path: Path) -> Non
 
 FULL_DISK = """
 half = new_folder(out / "half")
-(half / "small.yaml").write_text((half / "small.yaml").read_text().replace("max_steps: 24", "max_steps: 12"))
-assert ended(start(half, phases)) == 0
-(half / "small.yaml").write_text((half / "small.yaml").read_text().replace("max_steps: 12", "max_steps: 24"))
-shutil.rmtree(half / "run/checkpoints/average")
-shutil.rmtree(half / "run/evaluation")
+child = start(half, phases)
+while phases.entered("training") < 14:
+    time.sleep(0.001)
+os.kill(child, signal.SIGKILL)
+ended(child)
 largest = max(path.stat().st_size for path in (half / "run/checkpoints").rglob("*"))
 before = steps(half)
 for is_new in (False, True):
@@ -158,9 +159,9 @@ def test_files_that_cannot_grow_lose_nothing(tmp_path: Path) -> None:
     for result in results:
         if result["share"]:  # without any byte there are no words either
             assert "error[MT103]" in result["words"], result
-            assert "File too large" in result["words"], result
-            assert "bytes" in result["words"], result
-            assert " are free)" in result["words"], result
+            # of a part of an array numpy says how much was written, not why it was no more
+            assert re.search(r"File too large|requested and \d+ written", result["words"]), result
+            assert re.search(r"\([^)]*[\d,]+ (bytes )?are free\)", result["words"]), result
             assert "Traceback" not in result["words"], result
             assert result["status"] == 2, result
         assert result["status"] not in (0, None), result
