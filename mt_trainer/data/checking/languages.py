@@ -34,7 +34,7 @@ SCRIPT_OF_LANGUAGE = {
 
 COMMON_WORDS = {
     "en": "the and of to a is in that it for with on are this was you not he be have at by they his from she what",
-    "de": "der die das und ist nicht ein eine einen einem einer zu den ich sie es für dem sich auch wie was in an so",
+    "de": "der die das und ist nicht ein eine einen einem einer zu mit von auf ich sie es für sich wie was in an so",
     "fr": "le la les et de des est un une du dans que pour pas sur qui il au ce avec elle je vous sont cette on a me",
     "es": "el la los las de y en que un una es por con para no del se su como más está al lo son este a he me",
     "it": "il la di e che un una è per non con del della sono le si nel gli come anche più da al questo ha a in",
