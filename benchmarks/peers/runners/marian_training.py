@@ -1,9 +1,11 @@
 """Hugging Face: a `MarianMTModel` trained by `Seq2SeqTrainer`, with the gate in its training step.
 
-Batches have a fixed number of sentences of about equal source length, as the trainer offers it; so many that a step has
-about the tokens asked for. Marian is post-norm, which takes the same time as pre-norm.
+Batches have a fixed number of sentences of about equal source length, as the trainer offers it; so many that a step
+has about the tokens asked for. The trainer sorts 50 batches at a time, long ones first: here the same batches come in
+random order, so that a few stretches see what an epoch sees. Marian is post-norm; that takes the time of pre-norm.
 """
 
+import random
 from typing import Any
 
 import torch
@@ -75,6 +77,14 @@ def main() -> None:
             loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
             gate.after_step(num_tokens, positions)
             return loss
+
+        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> list[int]:
+            indices = list(super()._get_train_sampler(*args, **kwargs))
+            size = self.args.per_device_train_batch_size
+            batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+            random.Random(job.seed).shuffle(batches)
+            batches.sort(key=lambda batch: len(batch) < size)  # the incomplete one stays the last
+            return [index for batch in batches for index in batch]
 
     arguments = Seq2SeqTrainingArguments(
         output_dir=f"{job.folder}/model",
