@@ -1,7 +1,12 @@
 """The quantile of the newest scores of tokens or sentences, by which truncated objectives leave some of them out."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
+
+Join = Callable[[Sequence[Tensor]], list[Tensor]]
+"""What one process has of the micro-batches of a step -> what all processes have, in the order of the whole step."""
 
 
 class RunningQuantile(nn.Module):
@@ -41,11 +46,11 @@ class RunningQuantile(nn.Module):
         self._new.append(scores.detach().float())
 
     @torch.no_grad()
-    def end_step(self) -> None:
-        """Lets the scores of the step count. This is where those of several processes would be joined."""
+    def end_step(self, join: Join = list) -> None:
+        """Lets the scores of the step count, once those of several processes are joined."""
         if not self._new:
             return
-        new = torch.cat(self._new)
+        new = torch.cat(join(self._new))
         self._new.clear()
         places = torch.arange(len(new), device=new.device)[-self.window :] + self.count
         self.scores[places % self.window] = new[-self.window :]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mt_trainer.config import TrainConfig
 from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import CheckpointError, Problem
@@ -29,6 +30,7 @@ class Learner:
     Attributes:
         teacher_hash: of the weights of the teacher, if it has one: it cannot be exchanged on the way.
         objective_files_hash: of the files that the objective reads, if it reads any; likewise.
+        world_size: how many processes share a step; likewise.
     """
 
     model: Transformer
@@ -37,6 +39,7 @@ class Learner:
     translation_loss: TranslationLoss
     teacher_hash: str | None = None
     objective_files_hash: str | None = None
+    world_size: int = 1
 
     def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
         """Inside the block the model has the weights that it is judged by: the average where there is one."""
@@ -73,6 +76,7 @@ class Learner:
             "corpus": data.corpus_hash,
             "teacher": self.teacher_hash,
             "objective_files": self.objective_files_hash,
+            "world_size": self.world_size,
         }
         evaluated = weights if self.ema is None else self.ema.average
         save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
@@ -80,13 +84,29 @@ class Learner:
         keep = max(training.keep_checkpoints, training.average_checkpoints)
         prune(run.checkpoints, keep=keep, select_by=training.select_by)
 
+    def identity(self, config: TrainConfig, data: PreparedData) -> dict[str, str | None]:
+        """What must be the same on all ranks, by names for people."""
+        return {
+            "config": config_digest(config),
+            "tokenizer": data.tokenizers.content_hash,
+            "training text": data.corpus_hash,
+            "teacher": self.teacher_hash,
+            "files of the objective": self.objective_files_hash,
+        }
+
     def restore(self, checkpoint: Checkpoint, data: PreparedData) -> tuple[Progress, Window]:
         """Put everything back to where a checkpoint was written.
 
         Raises:
-            CheckpointError: MT100, when the training text, the teacher or a file of the objective is not the one that
-                the run was started with.
+            CheckpointError: MT100, when the training text, the teacher, a file of the objective or the number of
+                processes is not the one that the run was started with.
         """
+        before = checkpoint.state.get("world_size", 1)
+        if before != self.world_size:
+            message = f"a run that was started with {before} process{'es' * (before > 1)} cannot go on with "
+            message += str(self.world_size)
+            help_ = f"start {before} of them, or another run folder"
+            raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
         for name, now, called in (
             ("corpus", data.corpus_hash, "the training text"),
             ("teacher", self.teacher_hash, "the teacher"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mt_trainer.data.prepare import PreparedData
+from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import CheckpointError, DivergedError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
@@ -21,7 +22,7 @@ from mt_trainer.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Milestones:
-    """Validates and saves a run.
+    """Validates and saves a run. All ranks call it; the main one does the work, and the others learn what came out.
 
     Attributes:
         say: shows a line.
@@ -35,6 +36,7 @@ class Milestones:
     validator: Validator
     records: Records
     device: torch.device
+    ranks: Ranks
     say: Callable[[str], None]
     clock: Callable[[], float]
 
@@ -48,6 +50,9 @@ class Milestones:
             DivergedError: MT120, when a step since the last log line was not finite.
         """
         refuse_divergence(window.read(), progress.step)
+        return Progress.from_json(self.ranks.from_main(lambda: self._judged_and_saved(progress, window).to_json()))
+
+    def _judged_and_saved(self, progress: Progress, window: Window) -> Progress:
         self.teacher_forcing.translation_loss.start_step(progress.step)
         with self.learner.with_evaluated_weights():
             validation = self.validator.validate(self.teacher_forcing, self.device)
@@ -62,10 +67,14 @@ class Milestones:
 
     def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
         """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
+        if not self.ranks.is_main:
+            return
         self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
 
     def add_average(self, number: int) -> None:
         """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""
+        if not self.ranks.is_main:
+            return
         weights, names = average_newest(self.run.checkpoints, number)
         if len(names) < 2:
             self.say(f"no average: {len(names)} validated checkpoint{'s' if len(names) != 1 else ''}, 2 are needed")

@@ -98,6 +98,19 @@ class Records:
         self._tensorboard.close()
 
 
+class NoRecords(Records):
+    """Of a rank that leaves them to the main one."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 def _open_at(path: Path, length: int) -> TextIO:
     """The file, cut to a length and open for appending, each line at once.
 

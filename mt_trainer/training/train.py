@@ -9,6 +9,8 @@ from pathlib import Path
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.decoding.translate import build_translator
+from mt_trainer.distributed.joining import joined
+from mt_trainer.distributed.launch import find_launch
 from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
@@ -16,7 +18,7 @@ from mt_trainer.evaluation.validation import Validator
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
-from mt_trainer.training.assembly import assemble
+from mt_trainer.training.assembly import assemble, require_rows
 from mt_trainer.training.display import (
     ProgressDisplay,
     Sample,
@@ -28,7 +30,7 @@ from mt_trainer.training.display import (
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones, refuse_divergence
 from mt_trainer.training.progress import Progress
-from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.records import NoRecords, Records, Window, per_token
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
@@ -45,7 +47,8 @@ class Outcome:
     Attributes:
         exit_code: DONE, or that of the signal that stopped it.
         checkpoint: the one that the scores are of; None when a signal stopped the run.
-        scores: of dev and of every test set, in that order; empty when a signal stopped the run.
+        scores: of dev and of every test set, in that order; empty when a signal stopped the run, and on every rank but
+            the main one.
         samples: translations of the last of these sets, evenly spread.
     """
 
@@ -58,6 +61,9 @@ class Outcome:
 def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], None]) -> Outcome:
     """Train, or go on training, until a limit is reached; then score the best checkpoint.
 
+    Where a launcher started several processes, all of them take every step together, each with its share of the
+    micro-batches. The main rank alone prepares the data, writes, judges and speaks; the others wait for it.
+
     Args:
         config: all settings.
         run_folder: where the run is written, or goes on.
@@ -68,28 +74,40 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         SystemExit: on a signal before the first step or after the last, where there is nothing to save.
     """
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
-        check_objective(config)
-        machine = set_up_machine(config.runtime)
-        metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
-        run = RunFolder.open(run_folder, config)
-        teacher = load_teacher(config, machine)
-        data = prepare_data(
-            config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
-        )
-        stack.enter_context(run.locked())
-        parts = assemble(config, data, machine, teacher)
+        launch = find_launch()
+        machine = set_up_machine(config.runtime, local_rank=launch.local_rank)
+        ranks = stack.enter_context(joined(launch, machine.device, timeout_seconds=config.runtime.rank_timeout_seconds))
+        announce = announce if ranks.is_main else _say_nothing
+        with ranks.main_first():
+            require_rows(config, ranks)
+            check_objective(config)
+            metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
+            run = RunFolder.open(run_folder, config)
+            teacher = load_teacher(config, machine)
+            data = prepare_data(
+                config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
+            )
+        parts = assemble(config, data, machine, teacher, ranks)
         learner, limits = parts.learner, config.training
-        resumed = run.newest_checkpoint(announce)
-        progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
-        about = environment(machine) | ({"teacher": teacher.record()} if teacher else {})
-        run.create(data.tokenizers, environment=about, data=data.record())
+        with ranks.main_first():
+            if ranks.is_main:
+                stack.enter_context(run.locked())
+            resumed = run.newest_checkpoint(announce)
+            progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
+            about = environment(machine) | {"world_size": ranks.world_size}
+            about |= {"teacher": teacher.record()} if teacher else {}
+            if ranks.is_main:
+                run.create(data.tokenizers, environment=about, data=data.record())
+        ranks.require_same(learner.identity(config, data) | {"checkpoint": resumed.name if resumed else None})
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
-        records = Records(run.path, metrics_bytes=resumed.state["metrics_bytes"] if resumed else 0, step=progress.step)
-        with contextlib.closing(records), ProgressDisplay(progress, limits, data.train) as display:
+        logged_bytes = resumed.state["metrics_bytes"] if resumed else 0
+        records = Records(run.path, metrics_bytes=logged_bytes, step=progress.step) if ranks.is_main else NoRecords()
+        shown = ProgressDisplay(progress, limits, data.train, is_silent=not ranks.is_main)
+        with contextlib.closing(records), shown as display:
             milestones = Milestones(
                 run=run,
                 data=data,
@@ -98,6 +116,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 validator=_validator(config, data, parts.teacher_forcing.model, metrics, machine),
                 records=records,
                 device=machine.device,
+                ranks=ranks,
                 say=display.say,
                 clock=lambda: time.perf_counter() - started,
             )
@@ -106,7 +125,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
             with stop.deferred():
                 for batches in parts.loader.steps(progress.position):
-                    if progress.is_over(limits) or stop.exit_code is not None:
+                    is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                    if is_over or signal_code:
                         break
                     step, lr = progress.step + 1, parts.schedule(progress.step + 1)
                     result = train_step(
@@ -119,6 +139,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         seed=config.runtime.seed,
                         device=machine.device,
                         workers=parts.workers,
+                        ranks=ranks,
                     )
                     if learner.ema is not None:
                         learner.ema.update(step)
@@ -151,23 +172,28 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         saved_step, is_validated = step, True
                         logged_seconds += milestones.clock() - before  # the rate is that of training alone
 
-                if not is_validated and stop.exit_code is None:
+                if not is_validated and not signal_code:
                     progress = milestones.validate_and_save(progress, window)
                     saved_step = progress.step
-                if stop.exit_code is not None:
+                (signal_code,) = ranks.largest(stop.exit_code or signal_code)
+                if signal_code:
                     if saved_step != progress.step:
                         milestones.save(progress, window, dev=None)
                     display.say(
                         f"stopped by a signal after step {progress.step:,}; the same command goes on from there"
                     )
-                    return Outcome(stop.exit_code, None)
+                    return Outcome(ExitCode(signal_code), None)
 
             announce(
                 f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}"
             )
             if limits.average_checkpoints:
                 milestones.add_average(limits.average_checkpoints)
-        return _final_scores(run, data, metrics, machine, announce)
+        return _final_scores(run, data, metrics, machine, announce) if ranks.is_main else Outcome(ExitCode.DONE, None)
+
+
+def _say_nothing(line: str) -> None:
+    """What a rank announces that leaves it to the main one."""
 
 
 def _validator(
