@@ -55,9 +55,7 @@ def set_up_machine(config: RuntimeConfig, *, local_rank: int = 0) -> Machine:
     device = torch.device("cpu")
     if config.device != "cpu" and torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
-            message = (
-                f"process {local_rank + 1} of this machine has no GPU of its own: {torch.cuda.device_count()} here"
-            )
+            message = f"process {local_rank + 1} of this machine has no GPU: there are {torch.cuda.device_count()}"
             help_ = "start one process a GPU: torchrun --nproc-per-node gpu"
             raise ConfigError(Problem("MT004", message, where="runtime.device", help=help_))
         device = torch.device("cuda", local_rank)
