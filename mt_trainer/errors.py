@@ -59,6 +59,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT055": ErrorKind("a table lacks the columns asked for"),
     "MT056": ErrorKind("a data set cannot be loaded"),
     "MT057": ErrorKind("a cached corpus is damaged", ExitCode.CORRUPT),
+    "MT058": ErrorKind("too much of an evaluation set occurs in the training text"),
     # tokenizer
     "MT080": ErrorKind("the vocabulary is larger than the text supports"),
     "MT081": ErrorKind("a tokenizer file cannot be used", ExitCode.CORRUPT),
@@ -72,6 +73,8 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT103": ErrorKind("a file or folder cannot be written"),
     "MT104": ErrorKind("not a run folder"),
     "MT105": ErrorKind("another process trains in the run folder"),
+    "MT106": ErrorKind("a file of the run is not what was written", ExitCode.CORRUPT),
+    "MT107": ErrorKind("a newer version of mt_trainer has written the checkpoint"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
     "MT121": ErrorKind("a capsule of a divergence cannot be used", ExitCode.CORRUPT),

@@ -6,6 +6,24 @@ from typing import Annotated
 import typer
 
 from mt_trainer.cli.command import run_subcommands
+from mt_trainer.errors import ExitCode
+
+
+def verify(run: Annotated[Path, typer.Argument(help="Run folder that mt-train has written.")]) -> None:
+    """Hold every file of a run against the hashes that were taken when it was written.
+
+    The exit status is 0 when all is as it was, and 4 when something is damaged.
+    """
+    from mt_trainer.training.verify import verify_run
+
+    findings = verify_run(run)
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        typer.echo(f"{finding.name:<{width}}  {'intact ' if finding.is_intact else 'damaged'}  {finding.text}")
+    num_damaged = sum(not finding.is_intact for finding in findings)
+    typer.echo(f"\n{run}: {f'{num_damaged} of {len(findings)} damaged' if num_damaged else 'intact'}")
+    if num_damaged:
+        raise typer.Exit(ExitCode.CORRUPT)
 
 
 def replay(
@@ -23,7 +41,7 @@ def replay(
 
 def main() -> None:
     """Entry point of mt-run."""
-    run_subcommands(replay, description="Look at a run that mt-train has written.")
+    run_subcommands(verify, replay, description="Look at a run that mt-train has written.")
 
 
 if __name__ == "__main__":

@@ -118,11 +118,22 @@ def _train_on_files(inputs: list[Path], settings: dict[str, Any]) -> "TokenizerP
         config = TokenizerConfig(**settings)
     except ValidationError as error:
         problems = [
-            Problem("MT024", each["msg"], where=f"--{str(each['loc'][0]).replace('_', '-')}") for each in error.errors()
+            Problem(
+                "MT024", each["msg"].lower(), where=f"--{each['loc'][0]}".replace("_", "-"), help=_help_of(each["loc"])
+            )
+            for each in error.errors()
         ]
         raise ConfigError(problems) from error
     tokenizer = train_on_files([str(path) for path in inputs], config)
     return TokenizerPair(src=tokenizer, tgt=tokenizer, is_joint=True)
+
+
+def _help_of(location: tuple[int | str, ...]) -> str:
+    """What the option takes, as the key of the config does."""
+    from mt_trainer.config.suggestions import find_setting
+
+    setting = find_setting(f"tokenizer.{location[0]}")
+    return f"it takes: {setting.allowed}" if setting else "`mt-tokenizer train --help`"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from mt_trainer.data.counts import source_counts, target_counts
 from mt_trainer.data.loader import Loader
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.data.subword_sampling import SubwordSampler
-from mt_trainer.machine import Machine, seed_everything
+from mt_trainer.machine import Machine, seed_everything, what_bits_depend_on
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.objectives.building.check import objective_files_hash
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
@@ -52,6 +52,7 @@ def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher:
             loss,
             teacher_hash=teacher.weights_hash if teacher else None,
             objective_files_hash=objective_files_hash(config),
+            environment=what_bits_depend_on(machine),
         ),
         teacher_forcing=TeacherForcing(model, loss, machine.dtype, teacher.teacher if teacher else None)
         .to(machine.device)

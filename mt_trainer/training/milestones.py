@@ -9,7 +9,7 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
-from mt_trainer.files import write_whole
+from mt_trainer.files import room, write_whole
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoint import load_parameters, save_checkpoint
 from mt_trainer.training.divergence import Divergence, Watch
@@ -77,13 +77,9 @@ class Milestones:
         load_parameters(self.learner.model, weights)
         self.teacher_forcing.translation_loss.start_step(step)
         dev = dev_metrics(self.validator.validate(self.teacher_forcing, self.device))
-        state = {
-            "step": step,
-            "averaged": names,
-            "dev": dev,
-            "tokenizer": self.data.tokenizers.content_hash,
-        }
-        save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state)
+        state = {"step": step, "averaged": names, "dev": dev}
+        origin = self.learner.origin(self.run, self.data, self.records)
+        save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state, origin=origin)
         asked = "" if len(names) == number else f" (of {number} asked for)"
         self.say(f"dev  average of {len(names)} checkpoints{asked}  {_scores(dev)}")
 
@@ -92,12 +88,13 @@ class Milestones:
         return self.run.config.training.select_by
 
     def _save_translations(self, validation: Validation, step: int) -> None:
-        path = self.run.translations / f"step_{step:08d}.txt"
+        path, lines = self.run.translations / f"step_{step:08d}.txt", as_lines(validation.scores.hypotheses)
         try:
             path.parent.mkdir(exist_ok=True)
-            write_whole(path, as_lines(validation.scores.hypotheses))
+            write_whole(path, lines)
         except OSError as error:
-            message = f"the translations of dev cannot be written: {error.strerror or error}"
+            why = f"{error.strerror or error} ({room(path, len(lines))})"
+            message = f"the translations of dev cannot be written: {why}"
             help_ = "make room, or make the folder writable; the same command goes on from the last checkpoint"
             raise CheckpointError(Problem("MT103", message, where=str(path), help=help_)) from error
 

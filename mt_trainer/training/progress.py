@@ -1,8 +1,11 @@
 """Where a run stands: the counters that a resumed run needs to go on as if it had never stopped."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.loader import Position
@@ -137,12 +140,11 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Progress":
-        """From `state.json`."""
-        read = dict(values)
-        for name in ("position", "logged"):
-            if name in read:
-                read[name] = Position(**read[name])
-        for name in ("skipped", "left_out"):
-            pairs = read.get(name, ())
-            read[name] = tuple(Stretch(Position(**each["start"]), Position(**each["end"])) for each in pairs)
-        return cls(**read)
+        """From `state.json`.
+
+        Raises:
+            ValueError: a counter is missing or of another type, or there is one too many.
+        """
+        if missing := asdict(cls()).keys() ^ values.keys():
+            raise ValueError(f"the progress differs in {', '.join(sorted(missing))}")
+        return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)

@@ -13,8 +13,9 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
 from mt_trainer.training.capsule import Base, Capsule, numbers_of, write_capsule
-from mt_trainer.training.checkpoint import MANIFEST, Checkpoint, valid_checkpoints
+from mt_trainer.training.checkpoint import Checkpoint, valid_checkpoints
 from mt_trainer.training.divergence import REMEDY, Divergence
+from mt_trainer.training.manifest import MANIFEST
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
 from mt_trainer.training.run_folder import RunFolder
@@ -77,7 +78,7 @@ class Recovery:
             raise self._stopping(divergence, path, f"; the run went back {progress.num_roll_backs} times before")
         restored, window = self.parts.learner.restore(good, self.data)
         after = progress.going_back(restored, divergence.left_out)
-        self.records.go_back(metrics_bytes=good.state["metrics_bytes"], step=good.step)
+        self.records.go_back(log=good.origin.log, step=good.step)
         line = {
             "diverged_at": divergence.step,
             "reason": divergence.reason,

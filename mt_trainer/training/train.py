@@ -13,6 +13,7 @@ from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
 from mt_trainer.evaluation.validation import Validator
+from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
@@ -28,10 +29,11 @@ from mt_trainer.training.display import (
 from mt_trainer.training.divergence import Taken, Watch
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones
+from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress, Stretch
 from mt_trainer.training.records import Records, Window, means_of_steps
 from mt_trainer.training.recovery import Recovery, Route
-from mt_trainer.training.run_folder import RunFolder
+from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
 from mt_trainer.training.teacher import load_teacher
@@ -74,6 +76,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         machine = set_up_machine(config.runtime)
         metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
         run = RunFolder.open(run_folder, config)
+        require_room(config, run_folder)
         teacher = load_teacher(config, machine)
         data = prepare_data(
             config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
@@ -84,13 +87,15 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         resumed = run.newest_checkpoint(announce)
         progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
         about = environment(machine) | ({"teacher": teacher.record()} if teacher else {})
+        if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
+            announce(change)
         run.create(data.tokenizers, environment=about, data=data.record())
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
-        records = Records(run.path, metrics_bytes=resumed.state["metrics_bytes"] if resumed else 0, step=progress.step)
+        records = Records(run.path, log=resumed.origin.log if resumed else EMPTY, step=progress.step)
         with contextlib.closing(records), ProgressDisplay(progress, limits, data.train) as display:
             watch = Watch(limits, records, display.say)
             recovery = Recovery(run, data, parts, records, about, display.say)
@@ -227,7 +232,7 @@ def _final_scores(
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
-        result = evaluate_set(translator, metrics, eval_set, progress=eval_set.name)
+        result = evaluate_set(translator, metrics, eval_set, made_by=best.hashes, progress=eval_set.name)
         save_scores(result, run.path / "evaluation", about=about)
         scores.append(result)
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)

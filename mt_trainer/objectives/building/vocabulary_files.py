@@ -23,6 +23,9 @@ SUM_TOLERANCE = 1e-6
 PRIORS = ("uniform", "unigram", "target_side")
 GROUPS: tuple[PieceGroup, ...] = ("target", "common", "source", "none")
 
+LARGEST_FILE_BYTES = 64 * 2**20
+"""Room for a million lines of any length that makes sense."""
+
 T = TypeVar("T")
 
 
@@ -71,7 +74,11 @@ def _read(
     help: str,
 ) -> list[T]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST_FILE_BYTES + 1)
+        if len(data) > LARGEST_FILE_BYTES:
+            raise ConfigError(_too_large(path, key=key, help=help))
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path that is none
         raise ConfigError(_unreadable(path, error, key=key, choices=choices)) from None
     lines = text.removesuffix("\n").split("\n") if text else []
@@ -90,6 +97,11 @@ def _read(
     if problems:
         raise ConfigError(problems)
     return cast(list[T], values)
+
+
+def _too_large(path: str, *, key: str, help: str) -> Problem:
+    message = f"the file of `{key}` has more than {LARGEST_FILE_BYTES // 2**20} MiB"
+    return Problem("MT028", message, printable(path), help=help)
 
 
 def _unreadable(path: str, error: Exception, *, key: str, choices: tuple[str, ...]) -> Problem:
