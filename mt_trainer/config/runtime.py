@@ -25,5 +25,5 @@ class RuntimeConfig(Section):
         unit="bytes",
         ge=2**20,
     )
-    threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1)
+    threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1, le=1024)
     seed: int = setting(1, "Seed of initialisation, data order, dropout and sampling.", ge=0, lt=2**31)
