@@ -59,6 +59,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT055": ErrorKind("a table lacks the columns asked for"),
     "MT056": ErrorKind("a data set cannot be loaded"),
     "MT057": ErrorKind("a cached corpus is damaged", ExitCode.CORRUPT),
+    "MT058": ErrorKind("too much of an evaluation set occurs in the training text"),
     # tokenizer
     "MT080": ErrorKind("the vocabulary is larger than the text supports"),
     "MT081": ErrorKind("a tokenizer file cannot be used", ExitCode.CORRUPT),
@@ -76,6 +77,8 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT107": ErrorKind("a newer version of mt_trainer has written the checkpoint"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
+    "MT121": ErrorKind("a capsule of a divergence cannot be used", ExitCode.CORRUPT),
+    "MT122": ErrorKind("a replay gave other numbers than its capsule", ExitCode.DIVERGED),
     # evaluation
     "MT140": ErrorKind("hypotheses and references do not match"),
 }
@@ -155,4 +158,4 @@ class CheckpointError(MtError):
 
 
 class DivergedError(MtError):
-    """Training produced numbers that are not finite."""
+    """Training or its replay came to numbers that it must not have."""

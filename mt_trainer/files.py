@@ -160,12 +160,13 @@ def clear_abandoned(folder: Path, pattern: str) -> None:
                 os.close(descriptor)
 
 
-def room(path: Path, needed: int) -> str:
+def room(path: Path, needed: int | None) -> str:
     """What a message about a failed write says of the disk: `needs 1,234 bytes, 56 are free`.
 
     Args:
         path: of what was written; it need not exist.
-        needed: bytes.
+        needed: bytes; None where that is not known.
     """
     there = next(part for part in (path.absolute(), *path.absolute().parents) if part.is_dir())
-    return f"needs {needed:,} bytes, {shutil.disk_usage(there).free:,} are free"
+    free = f"{shutil.disk_usage(there).free:,}"
+    return f"{free} bytes are free" if needed is None else f"needs {needed:,} bytes, {free} are free"

@@ -167,6 +167,6 @@ def reads_sentences(objective: Objective) -> bool:
 def hidden_states(model: Transformer, batch: Batch, dtype: torch.dtype) -> Tensor:
     """What the output projection reads [R, L, D], with matmuls in a precision (autocast)."""
     # no weight is read twice, and the cache of cast weights would be shared between threads
-    with torch.autocast(batch.src_tokens.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False):
+    with torch.autocast(batch.src_tokens.device.type, dtype, enabled=dtype.itemsize < 4, cache_enabled=False):
         hidden: Tensor = model(batch.src_tokens, batch.src_segments, batch.tgt_inputs, batch.tgt_segments)
     return hidden

@@ -24,10 +24,12 @@ class FinishedRun:
     Attributes:
         translator: of the chosen checkpoint.
         checkpoint: its name, such as `step_00012000`.
+        hashes: sha256 of its `weights` and of the `tokenizer`.
     """
 
     translator: Translator
     checkpoint: str
+    hashes: dict[str, str]
 
 
 def config_of_run(folder: Path, overrides: Sequence[str]) -> TrainConfig:
@@ -107,7 +109,7 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         device=machine.device,
         seed=config.runtime.seed,
     )
-    return FinishedRun(translator, loaded.checkpoint_name)
+    return FinishedRun(translator, loaded.checkpoint_name, loaded.hashes)
 
 
 def _is_changeable(key: str) -> bool:

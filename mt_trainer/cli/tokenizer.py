@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mt_trainer.cli.command import showing_problems, whole_file
+from mt_trainer.cli.command import run_subcommands, whole_file
 from mt_trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -138,16 +138,7 @@ def _help_of(location: tuple[int | str, ...]) -> str:
 
 def main() -> None:
     """Entry point of mt-tokenizer."""
-    app = typer.Typer(
-        help="Train a SentencePiece tokenizer, or look at one.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.command()(showing_problems(train))
-    app.command()(showing_problems(inspect))
-    app()
+    run_subcommands(train, inspect, description="Train a SentencePiece tokenizer, or look at one.")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,13 @@ class DataConfig(Section):
     subword_num_best: int = setting(
         8, "Segmentations of a word to draw from, the most probable ones.", unit="segmentations", ge=2, le=512
     )
+    max_overlap: float | None = setting(
+        None,
+        "Largest share of a dev or test set whose sources may also occur in training, compared without case, "
+        "punctuation and spacing; with more the run is refused; null only reports it.",
+        ge=0.0,
+        le=1.0,
+    )
     on_invalid_text: Literal["stop", "skip"] = setting(
         "stop", "Invalid UTF-8: `stop` names file, line and byte; `skip` drops the pair and counts it."
     )

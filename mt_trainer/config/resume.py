@@ -27,6 +27,8 @@ RESUMPTION: dict[str, Resumption] = {
     "data.subword_alpha": "fixed",
     "data.subword_num_best": "fixed",
     "data.on_invalid_text": "fixed",
+    # it refuses or lets pass, and changes nothing
+    "data.max_overlap": "harmless",
     "tokenizer.algorithm": "fixed",
     "tokenizer.vocab_size": "fixed",
     "tokenizer.joint": "fixed",
@@ -74,6 +76,11 @@ RESUMPTION: dict[str, Resumption] = {
     "training.keep_checkpoints": "harmless",
     # the average is itself a checkpoint and can be the best; those it needs may be gone already
     "training.average_checkpoints": "fixed",
+    # they decide how far a run goes, not what a step computes; no checkpoint is written after a divergence
+    "training.max_skipped_steps": "harmless",
+    "training.max_ppl_ratio": "harmless",
+    "training.on_divergence": "harmless",
+    "training.max_roll_backs": "harmless",
     "training.ema_decay": "fixed",
     # the search and the tokeniser of BLEU change the dev BLEU that the best checkpoint was chosen by
     "decoding.strategy": "fixed",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mt_trainer.errors import DataError, Problem
-from mt_trainer.files import claimed_folder, clear_abandoned, sync
+from mt_trainer.files import claimed_folder, clear_abandoned, room, sync
 
 
 def cache_key(parts: Mapping[str, object]) -> str:
@@ -49,7 +49,7 @@ def new_folder(destination: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError):
-            message = f"the cache cannot be written: {error.strerror or error}"
+            message = f"the cache cannot be written: {error.strerror or error} ({room(destination, None)})"
             where, advice = str(destination.parent), "`runtime.cache_folder` chooses another place"
             raise DataError(Problem("MT103", message, where=where, help=advice)) from error
         raise

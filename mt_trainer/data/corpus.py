@@ -136,6 +136,11 @@ class Corpus:
         self.content_hash = hashlib.sha256(" ".join(described[name]["sha256"] for name in names).encode()).hexdigest()
 
     @property
+    def name(self) -> str:
+        """Of its folder: in the cache the key of what it was made from."""
+        return self._folder.name
+
+    @property
     def num_target_tokens(self) -> int:
         """Target tokens to predict in one epoch, an end mark for each pair included."""
         return int(self.tgt_lengths.sum(dtype=np.int64)) + self.num_pairs

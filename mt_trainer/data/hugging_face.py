@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mt_trainer.data.reading import PairRow
+from mt_trainer.data.reading import FileTraits, PairRow
 from mt_trainer.errors import DataError, Problem
 
 FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
@@ -86,6 +86,14 @@ class HuggingFaceTable:
         checksums = getattr(getattr(self._hub_table, "info", None), "download_checksums", None) or {}
         return sorted({found[1] for address in checksums if (found := _COMMIT.search(address))})
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The row that both sides stand in."""
+        return f"{self.name}: row {number}", f"{self.name}: row {number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Nothing: a table is no text file."""
+        return []
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem (MT052) in the place of a row without text.
 
@@ -100,7 +108,7 @@ class HuggingFaceTable:
                 if isinstance(src, str) and isinstance(tgt, str) and "\0" not in src and "\0" not in tgt:
                     yield src.replace("\n", " "), tgt.replace("\n", " ")
                 else:
-                    where = f"{self.name}: row {number}"
+                    where, _ = self.places(number)
                     message = f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}"
                     yield Problem("MT052", message, where=where, help="both columns need text without NUL bytes")
 

@@ -34,6 +34,8 @@ class Batch:
     num_tokens: int
     """Target tokens to predict, EOS included."""
     num_pairs: int
+    rows: list[Row]
+    """Indexes of the pairs in each row, in order."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -67,12 +69,16 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
         tgt_segments=torch.from_numpy(tgt_segments),
         num_tokens=int((tgt_segments != 0).sum()),
         num_pairs=sum(map(len, rows)),
+        rows=rows,
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Position:
-    """Where training stands in the data: everything before it was consumed exactly once an epoch."""
+    """Where training stands in the data: everything before it was consumed exactly once an epoch.
+
+    What comes later in the data is greater.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
@@ -120,7 +126,7 @@ class Loader:
         """The steps after `start`, epoch after epoch, without end."""
         epoch, skip = start.epoch, start.step_in_epoch
         while True:
-            pairs = self.corpus if self.sampler is None else self.sampler.draw(epoch)
+            pairs = self.pairs_of(epoch)
             batches = epoch_batches(
                 pairs.src_lengths + 1,
                 pairs.tgt_lengths + 1,
@@ -139,22 +145,22 @@ class Loader:
                     yield StepBatches(self._micro_batches(pairs, rows), after)
             epoch, skip = epoch + 1, 0
 
+    def pairs_of(self, epoch: int) -> Pairs:
+        """The pairs as an epoch has them."""
+        return self.corpus if self.sampler is None else self.sampler.draw(epoch)
+
+    def batch(self, pairs: Pairs, rows: list[Row]) -> Batch:
+        """The tensors of some rows of pairs."""
+        return collate(
+            pairs, rows, row_length=self.row_length, pad_id=self.pad_id, bos_id=self.bos_id, eos_id=self.eos_id
+        )
+
     def _micro_batches(self, pairs: Pairs, rows: list[Row]) -> tuple[Batch, ...]:
         """The rows of a step, dealt out to `accumulation` micro-batches in order."""
         size = -(-len(rows) // self.accumulation)
         iterator = iter(rows)
         parts = iter(lambda: list(islice(iterator, size)), [])
-        return tuple(
-            collate(
-                pairs,
-                part,
-                row_length=self.row_length,
-                pad_id=self.pad_id,
-                bos_id=self.bos_id,
-                eos_id=self.eos_id,
-            )
-            for part in parts
-        )
+        return tuple(self.batch(pairs, part) for part in parts)
 
 
 def pad_pairs(

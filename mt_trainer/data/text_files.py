@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mt_trainer.data.reading import PairRow
+from mt_trainer.data.reading import FileTraits, PairRow
 from mt_trainer.errors import DataError, Problem
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -113,6 +113,10 @@ class TextFile:
                 raise DataError(row)
             yield row[0]
 
+    def traits(self) -> FileTraits:
+        """What the last complete reading put right."""
+        return FileTraits(self.path, self._ends.num_lines, self._ends.num_crlf, self._ends.has_byte_order_mark)
+
     def notes(self) -> list[str]:
         """What the last reading put right, for people."""
         notes = []
@@ -156,6 +160,14 @@ class AlignedFiles:
         """What was put right while reading."""
         return self.src.notes() + self.tgt.notes()
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The line in either file."""
+        return f"{self.src.path}:{number}", f"{self.tgt.path}:{number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Of both files; of one, if it is both sides."""
+        return list(dict.fromkeys([self.src.traits(), self.tgt.traits()]))
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem in the place of one that is not valid text.
 
@@ -164,7 +176,7 @@ class AlignedFiles:
         """
         for number, (src, tgt) in enumerate(zip_longest(self.src.lines(), self.tgt.lines()), 1):
             if src is not None and tgt is not None:
-                yield decoded_pair(src, tgt, f"{self.src.path}:{number}", f"{self.tgt.path}:{number}")
+                yield decoded_pair(src, tgt, *self.places(number))
         if self.src.num_lines != self.tgt.num_lines:
             raise DataError(self._unequal())
 
@@ -208,6 +220,14 @@ class TsvFile:
         """What was put right while reading."""
         return self.file.notes()
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The line that both sides stand in."""
+        return f"{self.name}:{number}", f"{self.name}:{number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Of the file."""
+        return [self.file.traits()]
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem in the place of a row with too few columns (MT055) or invalid text (MT052).
 
@@ -215,7 +235,7 @@ class TsvFile:
         """
         needed = max(self.src_column, self.tgt_column)
         for number, line in enumerate(self.file.lines(), 1):
-            where = f"{self.name}:{number}"
+            where, _ = self.places(number)
             row = decoded_pair(line, b"", where, where)
             if isinstance(row, Problem):
                 yield row

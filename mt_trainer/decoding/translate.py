@@ -51,7 +51,7 @@ class ModelStep:
         return self.model.decode_step(tokens, self.cache)
 
     def reorder(self, beams: Tensor) -> None:
-        """New beam w of sentence b continues old beam beams[b, w]."""
+        """From now on beam w of sentence b continues beam beams[b, w] of before."""
         self.cache.reorder(beams)
 
     def keep(self, sentences: Tensor) -> None:
@@ -159,7 +159,10 @@ class Translator:
         src_tokens, is_real = src_tokens.to(self.device), is_real.to(self.device)
 
         memory = self.model.encode(src_tokens, is_real.long())
-        step = ModelStep(self.model, self.model.start_decoding(memory, is_real, self.width, int(max_lengths.max())))
+        num_beams = 1 if self.strategy == "beam" else self.width  # beam search starts with one
+        max_slots = self.width * int(max_lengths.max())
+        cache = self.model.start_decoding(memory, is_real, num_beams=num_beams, max_slots=max_slots)
+        step = ModelStep(self.model, cache)
         special = {"bos_id": tgt.bos_id, "eos_id": tgt.eos_id}
         forbidden_ids = (tgt.pad_id, tgt.bos_id)
         match self.strategy:

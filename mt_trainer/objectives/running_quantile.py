@@ -41,12 +41,17 @@ class RunningQuantile(nn.Module):
         self._new.append(scores.detach().float())
 
     @torch.no_grad()
-    def end_step(self) -> None:
-        """Lets the scores of the step count. This is where those of several processes would be joined."""
+    def end_step(self, is_finite: Tensor | bool = True) -> None:
+        """Lets the scores of the step count. This is where those of several processes would be joined.
+
+        Args:
+            is_finite: False for a step that was skipped: its scores are forgotten. A tensor is not waited for.
+        """
         if not self._new:
             return
         new = torch.cat(self._new)
         self._new.clear()
-        places = torch.arange(len(new), device=new.device)[-self.window :] + self.count
-        self.scores[places % self.window] = new[-self.window :]
-        self.count += len(new)
+        counts = torch.as_tensor(is_finite, device=new.device)
+        places = (torch.arange(len(new), device=new.device)[-self.window :] + self.count) % self.window
+        self.scores[places] = new[-self.window :].where(counts, self.scores[places])
+        self.count += len(new) * counts

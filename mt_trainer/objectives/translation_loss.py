@@ -76,10 +76,14 @@ class TranslationLoss(nn.Module):
         truncation = self.current.truncation if isinstance(self.current, Objective) else None
         self.truncator = truncator_for(truncation, self.truncator)
 
-    def end_step(self) -> None:
-        """Let what was seen in the step decide, from the next step on, what is left out."""
+    def end_step(self, is_finite: Tensor | bool = True) -> None:
+        """Let what was seen in the step decide, from the next step on, what is left out.
+
+        Args:
+            is_finite: False for a step that did not change the weights: what was seen in it is forgotten.
+        """
         if self.truncator is not None:
-            self.truncator.quantile.end_step()
+            self.truncator.quantile.end_step(is_finite)
 
     def sums(
         self,

@@ -16,7 +16,7 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
 from mt_trainer.training.display import duration, summary
-from mt_trainer.training.milestones import refuse_divergence
+from mt_trainer.training.divergence import require_finite
 from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
@@ -69,7 +69,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
                 device=machine.device,
                 workers=parts.workers,
             )
-            refuse_divergence({"num_skipped": float(~result.is_finite)}, step)
+            require_finite(result, step)
             seconds.append(time.perf_counter() - started)
             tokens.append(batches.num_tokens)
         rate = sum(tokens[1:]) / sum(seconds[1:])

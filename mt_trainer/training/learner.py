@@ -12,6 +12,7 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
+from mt_trainer.training.capsule import checkpoints_of_capsules
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
 from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
@@ -84,7 +85,7 @@ class Learner:
         )
         training = run.config.training
         keep = max(training.keep_checkpoints, training.average_checkpoints)
-        prune(run.checkpoints, keep=keep, select_by=training.select_by)
+        prune(run.checkpoints, keep=keep, select_by=training.select_by, needed=checkpoints_of_capsules(run.crash))
 
     def origin(self, run: RunFolder, data: PreparedData, records: Records) -> Origin:
         """What a checkpoint that is saved now belongs to; the log up to here is on the disk then."""

@@ -34,6 +34,11 @@ class LoadedRun:
     checkpoint_name: str
     weights_hash: str
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what translates: `weights` and `tokenizer`."""
+        return {"weights": self.weights_hash, "tokenizer": self.tokenizers.content_hash}
+
 
 def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device | None = None) -> LoadedRun:
     """Load a trained model.

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from mt_trainer.data.prepare import PreparedData
-from mt_trainer.errors import CheckpointError, DivergedError, Problem
+from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
 from mt_trainer.files import room, write_whole
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoint import load_parameters, save_checkpoint
+from mt_trainer.training.divergence import Divergence, Watch
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
@@ -34,31 +35,33 @@ class Milestones:
     teacher_forcing: TeacherForcing
     validator: Validator
     records: Records
+    watch: Watch
     device: torch.device
     say: Callable[[str], None]
     clock: Callable[[], float]
 
-    def validate_and_save(self, progress: Progress, window: Window) -> Progress:
+    def validate_and_save(self, progress: Progress, window: Window) -> tuple[Progress, Divergence | None]:
         """Judge the weights of this step, and save a checkpoint with the scores.
 
         Returns:
-            The progress with the validation counted and the clock moved on.
-
-        Raises:
-            DivergedError: MT120, when a step since the last log line was not finite.
+            The progress with the validation counted and the clock moved on; or the divergence that dev shows, and then
+            nothing is recorded or saved.
         """
-        refuse_divergence(window.read(), progress.step)
         self.teacher_forcing.translation_loss.start_step(progress.step)
         with self.learner.with_evaluated_weights():
             validation = self.validator.validate(self.teacher_forcing, self.device)
         dev = dev_metrics(validation)
-        progress = progress.after_validation(dev[self._select_by] if self._select_by == "bleu" else -dev["nll"])
+        divergence = self.watch.judge_dev(progress, dev["nll"])
+        if divergence is not None:
+            return progress, divergence
+        score = dev["bleu"] if self._select_by == "bleu" else -dev["nll"]
+        progress = progress.after_validation(score, dev_nll=dev["nll"])
         self.records.write(progress.step, "dev", dev, {"seconds": self.clock()})
         self._save_translations(validation, progress.step)
         self.say(f"dev  step {progress.step:>7,}  {_scores(dev)}{'  (best)' if progress.is_best else ''}")
         progress = progress.at(self.clock())
         self.save(progress, window, dev)
-        return progress
+        return progress, None
 
     def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
         """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
@@ -100,25 +103,6 @@ def dev_metrics(validation: Validation) -> dict[str, float]:
     """What the log and the checkpoint say of a validation; BLEU and chrF with all their digits."""
     sums = {name: float(value) for name, value in validation.sums._asdict().items() if value is not None}
     return per_token(sums) | {score.name: score.value for score in validation.scores.scores}
-
-
-def refuse_divergence(sums: dict[str, float], step: int) -> None:
-    """Stop a run whose loss or gradient was not finite; the weights have not seen it.
-
-    Args:
-        sums: of a window.
-        step: the last step of the window.
-
-    Raises:
-        DivergedError: MT120.
-    """
-    if sums.get("num_skipped"):
-        message = f"{sums['num_skipped']:.0f} of the last steps up to step {step:,} had a loss or gradient not finite"
-        help_ = (
-            "a resumed run would come to the same step; start another run folder with a lower optim.schedule.peak_lr, "
-            "a longer warmup_steps, or runtime.precision=fp32"
-        )
-        raise DivergedError(Problem("MT120", message, help=help_))
 
 
 def _scores(dev: dict[str, float]) -> str:

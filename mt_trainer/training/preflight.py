@@ -10,7 +10,7 @@ import torch
 
 from mt_trainer.config import TrainConfig
 from mt_trainer.config.data import TextSource, TsvSource
-from mt_trainer.data.prepare import given_tokenizers
+from mt_trainer.data.tokenizers import given_tokenizers
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model.build import build_transformer
 from mt_trainer.training.building import max_positions_of

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mt_trainer.errors import CheckpointError, Problem
@@ -20,7 +21,8 @@ from mt_trainer.training.step import StepResult
 class Window:
     """Sums over the steps since the last log line. They stay on the device until they are read.
 
-    A sum that not all of these steps have is left out: stages of an objective may differ in what they tell.
+    Of a step that was skipped nothing is added; it is counted. A sum that not all of these steps have is left out:
+    stages of an objective may differ in what they tell.
     """
 
     def __init__(self, sums: dict[str, float] | None = None) -> None:
@@ -29,8 +31,9 @@ class Window:
     def add(self, result: StepResult) -> None:
         """One more step."""
         values = {name: value for name, value in result.sums._asdict().items() if value is not None}
-        finite = result.is_finite.to(result.grad_norm.dtype)
-        values |= {"grad_norm": result.grad_norm, "num_steps": finite.new_ones(()), "num_skipped": 1 - finite}
+        values |= {"grad_norm": result.grad_norm, "num_steps": torch.ones_like(result.grad_norm)}
+        values = {name: value.where(result.is_finite, 0) for name, value in values.items()}
+        values["num_skipped"] = ~result.is_finite
         if self._sums:
             self._sums = {name: total + values[name].double() for name, total in self._sums.items() if name in values}
         else:
@@ -65,6 +68,13 @@ def per_token(sums: dict[str, float]) -> dict[str, float]:
     return means | {name: sums[key] / tokens for key, name in names.items() if key in sums}
 
 
+def means_of_steps(sums: dict[str, float]) -> dict[str, float]:
+    """What a log line tells of the steps of a window that were taken; empty where all were skipped."""
+    if not sums["num_steps"]:
+        return {}
+    return per_token(sums) | {"grad_norm": sums["grad_norm"] / sums["num_steps"]}
+
+
 class Records:
     """The record files of a run, open for appending.
 
@@ -82,16 +92,25 @@ class Records:
     """
 
     def __init__(self, folder: Path, *, log: Fingerprint, step: int) -> None:
-        before = log_before(folder, log)
+        self._folder = folder
+        self._open(log, step)
+
+    def _open(self, log: Fingerprint, step: int) -> None:
+        before = log_before(self._folder, log)
         self._digest, self._num_bytes = hashlib.sha256(before), len(before)
-        self._metrics = _Lines(folder / "metrics.jsonl", length=len(before))
-        timing = folder / "timing.jsonl"
+        self._metrics = _Lines(self._folder / "metrics.jsonl", length=len(before))
+        timing = self._folder / "timing.jsonl"
         self._timing = _Lines(timing, length=_end_of_line(timing, before.count(b"\n")))
-        with _told_if_not_written(folder / "tensorboard", 0):
-            self._tensorboard = EventFile(folder / "tensorboard", first_step=step + 1)
+        with _told_if_not_written(self._folder / "tensorboard", 0):
+            self._tensorboard = EventFile(self._folder / "tensorboard", first_step=step + 1)
+
+    def go_back(self, *, log: Fingerprint, step: int) -> None:
+        """Cut off what was written after a checkpoint; arguments and errors are those of the start."""
+        self.close()
+        self._open(log, step)
 
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
-        """One object in each file; `part` is `train` or `dev`.
+        """One object in each file; `part` is `train`, `dev`, `skipped` or `roll_back`; the last two take no time.
 
         Raises:
             CheckpointError: MT103, when one cannot be written.

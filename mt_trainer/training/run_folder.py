@@ -10,6 +10,7 @@ tensorboard/
 translations/        dev translations of each validation
 evaluation/          scores and translations of the best checkpoint
 checkpoints/
+crash/               where training diverged: a capsule each, for `mt-run replay`
 """
 
 import contextlib
@@ -49,6 +50,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def crash(self) -> Path:
+        """Folder of the capsules of divergences; there is none before the first."""
+        return self.path / "crash"
 
     @property
     def translations(self) -> Path:

@@ -42,7 +42,8 @@ def train_step(
     Every token of the step counts the same, however it is split: each micro-batch adds its sum divided by the
     token count of the whole step, which is known before the first forward. What an objective learns from a step it
     uses from the next one on. Dropout and draws from a teacher are a function of (seed, step, index of the
-    micro-batch). A gradient that is not finite leaves weights and moments as they were.
+    micro-batch). A step whose loss or gradient is not finite leaves weights, moments and what the objective remembers
+    as they were.
 
     Args:
         step: counted from 1.
@@ -58,7 +59,7 @@ def train_step(
         else:
             total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
         grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
-    teacher_forcing.translation_loss.end_step()
+    teacher_forcing.translation_loss.end_step(is_finite)
     return StepResult(total, grad_norm, is_finite)
 
 

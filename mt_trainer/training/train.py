@@ -26,11 +26,13 @@ from mt_trainer.training.display import (
     spread_samples,
     summary,
 )
+from mt_trainer.training.divergence import Taken, Watch
 from mt_trainer.training.loading import load_run
-from mt_trainer.training.milestones import Milestones, refuse_divergence
+from mt_trainer.training.milestones import Milestones
 from mt_trainer.training.preflight import require_room
-from mt_trainer.training.progress import Progress
-from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.progress import Progress, Stretch
+from mt_trainer.training.records import Records, Window, means_of_steps
+from mt_trainer.training.recovery import Recovery, Route
 from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
@@ -95,6 +97,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         start, started = progress, time.perf_counter() - progress.seconds
         records = Records(run.path, log=resumed.origin.log if resumed else EMPTY, step=progress.step)
         with contextlib.closing(records), ProgressDisplay(progress, limits, data.train) as display:
+            watch = Watch(limits, records, display.say)
+            recovery = Recovery(run, data, parts, records, about, display.say)
             milestones = Milestones(
                 run=run,
                 data=data,
@@ -102,6 +106,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 teacher_forcing=parts.teacher_forcing,
                 validator=_validator(config, data, parts.teacher_forcing.model, metrics, machine),
                 records=records,
+                watch=watch,
                 device=machine.device,
                 say=display.say,
                 clock=lambda: time.perf_counter() - started,
@@ -109,10 +114,14 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             saved_step = progress.step
             is_validated = resumed is not None and resumed.is_validated
             logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
+            route = Route(parts.loader, progress.position)
             with stop.deferred():
-                for batches in parts.loader.steps(progress.position):
+                for batches in route:
                     if progress.is_over(limits) or stop.exit_code is not None:
                         break
+                    if progress.is_left_out:
+                        progress = progress.passing(batches.after)
+                        continue
                     step, lr = progress.step + 1, parts.schedule(progress.step + 1)
                     result = train_step(
                         parts.teacher_forcing,
@@ -126,8 +135,9 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         workers=parts.workers,
                     )
                     if learner.ema is not None:
-                        learner.ema.update(step)
+                        learner.ema.update(step, is_finite=result.is_finite)
                     window.add(result)
+                    watch.add(Taken(step, Stretch(progress.position, batches.after), result))
                     progress = progress.after_step(
                         position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()
                     )
@@ -135,11 +145,16 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
 
                     if step == start.step + STEPS_BEFORE_ESTIMATE:
                         display.say(expected_time(progress, limits, data.train, since=start))
-                    if step % limits.log_every_steps == 0:
+                    is_last = progress.is_over(limits) and stop.exit_code is None
+                    is_log_line = step % limits.log_every_steps == 0
+                    is_validation = is_last or step % limits.validate_every_steps == 0
+                    divergence = None
+                    if is_log_line or is_validation or stop.exit_code is not None:
                         sums = window.read()
-                        refuse_divergence(sums, step)
-                        line = per_token(sums) | {
-                            "grad_norm": sums["grad_norm"] / sums["num_steps"],
+                        progress, divergence = watch.look(progress, sums, is_log_line=is_log_line)
+                    if is_log_line and divergence is None:
+                        line = means_of_steps(sums) | {
+                            "num_skipped": int(sums["num_skipped"]),
                             "lr": lr,
                             "epoch": progress.position.epoch,
                             "num_tokens": progress.num_tokens,
@@ -150,14 +165,23 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         records.write(step, "train", line, {"seconds": progress.seconds, "tokens_per_second": rate})
                         display.log(progress, line, tokens_per_second=rate)
                         window, logged_tokens, logged_seconds = Window(), progress.num_tokens, progress.seconds
-                    if step % limits.validate_every_steps == 0:
+                    if is_validation and divergence is None:
                         before = progress.seconds
-                        progress = milestones.validate_and_save(progress, window)
+                        progress, divergence = milestones.validate_and_save(progress, window)
                         saved_step, is_validated = step, True
                         logged_seconds += milestones.clock() - before  # the rate is that of training alone
+                    if divergence is not None:
+                        progress, window = recovery.recover(divergence, progress)
+                        route.go_back(progress.position)
+                        saved_step, is_validated = progress.step, True
+                        logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
 
-                if not is_validated and stop.exit_code is None:
-                    progress = milestones.validate_and_save(progress, window)
+                progress, divergence = watch.look(progress, window.read(), is_log_line=False)
+                if divergence is None and not is_validated and stop.exit_code is None:
+                    progress, divergence = milestones.validate_and_save(progress, window)
+                    saved_step = progress.step
+                if divergence is not None:
+                    progress, window = recovery.recover(divergence, progress)
                     saved_step = progress.step
                 if stop.exit_code is not None:
                     if saved_step != progress.step:
@@ -208,7 +232,7 @@ def _final_scores(
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
-        result = evaluate_set(translator, metrics, eval_set, progress=eval_set.name)
+        result = evaluate_set(translator, metrics, eval_set, made_by=best.hashes, progress=eval_set.name)
         save_scores(result, run.path / "evaluation", about=about)
         scores.append(result)
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)

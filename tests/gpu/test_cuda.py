@@ -253,7 +253,7 @@ def test_beam_search_finds_what_it_finds_on_the_cpu() -> None:
         model.output_weight *= 4  # opinions of its own
         model.to(device).eval()
         memory = model.encode(src_tokens.to(device), is_real.long().to(device))
-        cache = model.start_decoding(memory, is_real.to(device), 4, 20)
+        cache = model.start_decoding(memory, is_real.to(device), num_beams=1, max_slots=4 * 20)
         settings: dict[str, Any] = {"beam_size": 4, "length_penalty": 1.0, "n_best": 2}
         return beam_search(
             ModelStep(model, cache),

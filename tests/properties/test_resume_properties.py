@@ -261,12 +261,12 @@ def test_divergence_ends_the_run_and_spoils_nothing(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(module, "train_step", break_down)
     with pytest.raises(DivergedError) as caught:
-        run(folder)
+        run(folder, "training.max_skipped_steps=0")
     assert caught.value.exit_code == ExitCode.DIVERGED
     assert caught.value.problems[0].code == "MT120"
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000006"]
-    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert max(steps) == 6
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["part"]) for line in lines[-2:]] == [(6, "dev"), (7, "skipped")]
     monkeypatch.setattr(module, "train_step", take_step)
     assert run(folder).exit_code == ExitCode.DONE
 

@@ -20,6 +20,8 @@ from mt_trainer.training.sealed_config import write_sealed_config
 
 Invoke = Callable[..., tuple[int, str, str]]
 
+HASHES = {"weights": "a" * 64, "tokenizer": "b" * 64}
+
 GERMAN = ["Ein Mann läuft schnell.", "Zwei Hunde spielen im Park."]
 ENGLISH = ["A man walks fast.", "Two dogs play in the park."]
 
@@ -35,7 +37,8 @@ class Parrot:
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     def open_run(folder: Path, config: Any, *, checkpoint: str) -> Any:
-        return SimpleNamespace(translator=Parrot(), checkpoint="step_00000020" if checkpoint == "best" else checkpoint)
+        name = "step_00000020" if checkpoint == "best" else checkpoint
+        return SimpleNamespace(translator=Parrot(), checkpoint=name, hashes=HASHES)
 
     monkeypatch.setattr(finished_run, "open_run", open_run)
     monkeypatch.chdir(tmp_path)

@@ -36,6 +36,8 @@ def test_a_new_key_is_not_classified_by_chance() -> None:
         ("training.max_seconds=60", False),
         ("training.keep_checkpoints=9", False),
         ("training.patience=9", False),
+        ("training.max_skipped_steps=0", False),
+        ("training.on_divergence=roll_back", False),
         ("training.average_checkpoints=5", True),
         ("training.log_every_steps=10", True),
         ("runtime.cache_folder=elsewhere", False),

@@ -62,6 +62,13 @@ def test_local_tables_from_a_file_or_a_folder(tmp_path: Path, suffix: str, shape
     assert list(parallel(swapped, src_lang="de", tgt_lang="en").pairs()) == [(tgt, src) for src, tgt in ROWS]
 
 
+def test_a_text_is_one_line_whatever_separators_it_holds(tmp_path: Path) -> None:
+    exotic = "a\r \v \f \x1c \x1d \x1e \x85 \u2028 \u2029 b"
+    rows = [{"en": exotic, "de": "x"}, {"en": "two\nlines\r\nhere", "de": exotic}]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert list(table(tmp_path / "x.jsonl").pairs()) == [(exotic, "x"), ("two lines\r here", exotic)]
+
+
 def test_columns_can_be_chosen(tmp_path: Path) -> None:
     file = write_table(tmp_path / "train.jsonl", "nested")
     chosen = table(file, src_column="translation.de", tgt_column="translation.en")

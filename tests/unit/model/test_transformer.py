@@ -9,7 +9,7 @@ import torch
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.dropout import Dropout
-from mt_trainer.model.transformer import LayerSizes, Transformer
+from mt_trainer.model.transformer import DecoderCache, LayerSizes, Transformer
 
 PAD = 0
 
@@ -170,3 +170,13 @@ def _sizes() -> LayerSizes:
         activation_dropout=0.0,
         norm_first=True,
     )
+
+
+def test_ancestors_follow_beams() -> None:
+    # 2 sentences, 2 beams, 3 slots: one of the first step, then one of each beam.
+    ancestors = torch.tensor([[[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 0, 1]]], dtype=torch.bool)
+    cache = DecoderCache([], torch.ones(2, 4, dtype=torch.bool), ancestors)
+    cache.reorder(torch.tensor([[1, 1, 0], [0, 1, 0]]))  # three beams now
+    assert cache.ancestors.int().tolist() == [[[1, 0, 1], [1, 0, 1], [1, 1, 0]], [[1, 1, 0], [1, 0, 1], [1, 1, 0]]]
+    cache.keep(torch.tensor([1]))
+    assert cache.ancestors.int().tolist() == [[[1, 1, 0], [1, 0, 1], [1, 1, 0]]]

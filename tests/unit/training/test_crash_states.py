@@ -5,7 +5,9 @@ is (the process was killed), and with what was not fsynced lost, torn or zeroed,
 lost (the machine lost its power).
 """
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mt_trainer.errors import CheckpointError
 from mt_trainer.training.checkpoint import Checkpoint, valid_checkpoints
 
 Save = Callable[..., Checkpoint]
@@ -203,3 +206,50 @@ def test_a_save_without_fsync_would_be_found_out(save: Save, tmp_path: Path, mon
     states = [state for _, state in crash_states(before, operations)]
     with pytest.raises(AssertionError, match="damaged"):
         [found_in(tmp_path / "crashed", state) for state in states]
+
+
+def test_a_disk_that_is_full_at_any_moment_loses_nothing(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call that needs the disk fails in turn, half a write done: the old one stays, nothing else, and says why."""
+    folder = tmp_path / "checkpoints"
+    save(1, bleu=3.0)
+    calls = ("open", "write", "fsync", "mkdir")
+    done, failed = {name: getattr(os, name) for name in calls}, 0
+    while True:
+        left = failed
+
+        def full(name: str) -> Callable[..., Any]:
+            def call(*arguments: Any, **settings: Any) -> Any:
+                nonlocal left
+                if name == "open" and not arguments[1] & os.O_CREAT:
+                    return done[name](*arguments, **settings)
+                left -= 1
+                if left == -1:
+                    if name == "write":
+                        done[name](arguments[0], arguments[1][: len(arguments[1]) // 2])
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return done[name](*arguments, **settings)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, full(name))
+            try:
+                save(2)
+                break
+            except CheckpointError as error:
+                caught = error
+        [problem] = caught.problems
+        assert problem.code == "MT103"
+        assert re.search(r"No space left on device \(needs [\d,]+ bytes, [\d,]+ are free\)", problem.message)
+        assert problem.where == str(folder / "step_00000002")
+        is_published = (folder / "step_00000002").exists()  # it was the last fsync, of the folder, that failed
+        assert sorted(path.name for path in folder.iterdir()) == ["step_00000001", "step_00000002"][: 1 + is_published]
+        assert len(valid_checkpoints(folder)[0]) == 1 + is_published
+        if is_published:
+            shutil.rmtree(folder / "step_00000002")
+        failed += 1
+    assert failed > 15, "open, write and fsync of four files, and the folders"
+    assert [checkpoint.step for checkpoint in valid_checkpoints(folder)[0]] == [1, 2]

@@ -13,7 +13,7 @@ import torch
 from mt_trainer.errors import CheckpointError
 from mt_trainer.files import EMPTY, Fingerprint, fingerprint
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.records import Records, Window, means_of_steps, per_token
 from mt_trainer.training.step import StepResult
 
 
@@ -49,9 +49,21 @@ def test_a_window_sums_over_its_steps() -> None:
 
 def test_steps_that_were_not_taken_are_counted() -> None:
     window = Window()
-    window.add(result(1.0))
+    """Of a step that was skipped nothing else is added, so that the means are those of the steps taken."""
+    window, taken = Window(), Window()
+    window.add(result(math.nan, grad_norm=math.inf, is_finite=False))
+    for each in (window, taken):
+        each.add(result(1.0))
     window.add(result(math.inf, is_finite=False))
-    assert (window.read()["num_steps"], window.read()["num_skipped"]) == (2.0, 1.0)
+    assert window.read() == {**taken.read(), "num_skipped": 2.0}
+    assert (window.read()["num_steps"], window.read()["num_skipped"]) == (1.0, 2.0)
+    assert means_of_steps(window.read())["loss"] == 0.1
+
+
+def test_a_window_of_skipped_steps_has_no_means() -> None:
+    window = Window()
+    window.add(result(math.nan, is_finite=False))
+    assert means_of_steps(window.read()) == {}
 
 
 def test_a_window_goes_on_from_a_checkpoint_bit_for_bit() -> None:
