@@ -43,7 +43,7 @@ CANDIDATES: dict[str, Candidate] = {
     "HF generate": Candidate("peers.runners.marian_decoding", "marian"),
     "JoeyNMT": Candidate("peers.runners.joeynmt_decoding", "joeynmt", most_sentences=SLOW_SENTENCES),
 }
-LEFT_OUT = {"Eole": "its Transformer is pre-norm only and has other positions: it cannot hold these weights"}
+LEFT_OUT = {"Eole": "its Transformer is pre-norm only: it cannot hold the post-norm weights of this comparison"}
 
 
 def train_model(
