@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
@@ -213,8 +213,8 @@ class Watch:
             last = now
             silence = min(self._timeout, BROKEN_SECONDS) if self._is_broken.is_set() else self._timeout
             lost = find_lost(self._heard, own_rank=self._launch.rank, silence=silence, timeout=self._timeout, now=now)
-            if lost is not None:
-                self._accuse(lost)
+            if lost is not None:  # what it said last may be old; all ranks are at one step
+                self._accuse(replace(lost, step=max(lost.step, self.step)))
                 return
 
     def _speak(self) -> None:
@@ -268,6 +268,8 @@ class Watch:
             faulthandler.dump_traceback(all_threads=True)
             self._end(f"rank {self._launch.rank} is waited for, and was doing this", code)
         if code in SIGNALS:
+            if self._stopped.wait(BEAT_SECONDS):  # the launcher may have sent the signal to all
+                return
             os.kill(os.getpid(), SIGNALS[ExitCode(code)])
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until and (code in SIGNALS or not self.is_idle.is_set()):

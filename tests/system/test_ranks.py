@@ -235,6 +235,7 @@ def test_a_signal_to_torchrun_stops_all(name: str, folder: Path, whole: Path) ->
         ("hang", r"error\[MT160\]: rank {rank} has kept the others waiting for 10 s, since step 8", 1),
         ("error", r"rank {other} ends because rank {rank} did: ValueError: a defect on one rank", 1),
     ],
+    ids=["killed", "stopped", "hanging", "broken"],
 )
 def test_a_rank_that_is_lost_ends_the_run_with_its_cause(
     what: str, rank: int, cause: str, status: int, folder: Path, whole: Path
