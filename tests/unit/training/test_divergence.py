@@ -12,6 +12,7 @@ import torch
 from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.loader import Position
 from mt_trainer.errors import DivergedError
+from mt_trainer.files import EMPTY
 from mt_trainer.objectives import LossSums
 from mt_trainer.training.divergence import Taken, Watch, require_finite
 from mt_trainer.training.progress import Progress, Stretch
@@ -38,7 +39,7 @@ class Trial:
     def __init__(self, folder: Path, **limits: Any) -> None:
         self.folder = folder
         self.said: list[str] = []
-        self.records = Records(folder, metrics_bytes=0, step=0)
+        self.records = Records(folder, log=EMPTY, step=0)
         self.watch = Watch(TrainingConfig(**limits), self.records, self.said.append)
         self.progress, self.window = Progress(), Window()
 
@@ -87,7 +88,6 @@ def test_each_skipped_step_is_recorded_and_told_once(watched: Watched) -> None:
     assert trial.said[1].endswith("(2 of 3 borne)")
     lines = [json.loads(line) for line in (trial.folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["part"], line["number"]) for line in lines] == [(2, "skipped", 1), (4, "skipped", 2)]
-    assert (trial.folder / "timing.jsonl").read_text() == ""
 
 
 def test_one_more_than_the_budget_is_a_divergence_wherever_it_is_looked_at(watched: Watched) -> None:
