@@ -29,6 +29,23 @@ def require_file(path: Path) -> int:
     return status.st_size
 
 
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The content of a file, also of a device or a pipe, as long as it has no more than `limit` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or its path is none.
+    """
+    parts, size = [], 0
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise ValueError(f"{path.name} has more than {limit:,} bytes")
+    return b"".join(parts)
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mt_trainer.artefacts import read_at_most
 from mt_trainer.errors import Problem, TokenizerError
 from mt_trainer.protobuf import fields_of_message
 
@@ -74,10 +75,9 @@ class Tokenizer:
             TokenizerError: MT081 when the file cannot be read or is no usable SentencePiece model.
         """
         try:
-            with Path(path).open("rb") as file:
-                model_bytes = file.read(LARGEST_MODEL_BYTES + 1)
-        except OSError as error:
-            message = f"the tokenizer file cannot be read: {error.strerror}"
+            model_bytes = read_at_most(Path(path), LARGEST_MODEL_BYTES)
+        except (OSError, ValueError) as error:
+            message = f"the tokenizer file cannot be read: {getattr(error, 'strerror', None) or error}"
             advice = "check the path and its permissions; paths are relative to the working directory"
             raise TokenizerError(Problem("MT081", message, where=str(path), help=advice)) from error
         return cls(model_bytes, where=str(path))
@@ -268,8 +268,6 @@ def _load_processor(model_bytes: bytes, where: str) -> tuple[Any, str]:
 
     advice = "a SentencePiece .model file is needed; `mt-tokenizer train` writes one"
     try:
-        if len(model_bytes) > LARGEST_MODEL_BYTES:
-            raise ValueError(f"it has more than {LARGEST_MODEL_BYTES // 2**20} MiB")
         # A file that was cut between two fields still parses: the specs of trainer and normaliser stand at its end.
         parts = list(fields_of_message(model_bytes))
         if not {1, 2, 3} <= {number for number, _ in parts}:

@@ -1,5 +1,6 @@
 """`mt-tokenizer`: train a SentencePiece tokenizer, or look at one."""
 
+import os
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -85,9 +86,8 @@ def inspect(
     typer.echo(f"sha256      {tokenizer.content_hash}")
     if text is None and sys.stdin.isatty():
         return
-    lines = (
-        [text] if text is not None else sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").split("\n")
-    )
+    given = sys.stdin.buffer.read().removesuffix(b"\n") if text is None else os.fsencode(text)
+    lines = given.decode(errors="replace").split("\n")
     if lines == [""]:
         return
     for line in lines:

@@ -72,9 +72,10 @@ class TextFile:
         try:
             with Path(self.path).open("rb"):
                 return []
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path that is none
+            reason = getattr(error, "strerror", None) or error
             advice = "paths are relative to the working directory"
-            return [Problem("MT050", f"cannot read the file: {error.strerror or error}", where=self.path, help=advice)]
+            return [Problem("MT050", f"cannot read the file: {reason}", where=self.path, help=advice)]
 
     def fingerprint(self) -> str:
         """sha256 of the bytes on disk, in hexadecimal."""

@@ -1,5 +1,6 @@
 """What would stop a run for want of room or permission, found before any work is done."""
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -28,9 +29,9 @@ def require_room(config: TrainConfig, run_folder: Path) -> None:
         CheckpointError: MT103 for each folder, with the room that is needed and the room that is there.
     """
     cache = Path(config.runtime.cache_folder)
-    num_checkpoints = 1 if (run_folder / "checkpoints").is_dir() else 2
+    num_checkpoints = 1 if os.path.isdir(run_folder / "checkpoints") else 2
     needed = {run_folder: num_checkpoints * checkpoint_bytes(config)}
-    if not cache.exists():
+    if not os.path.exists(cache):
         needed[cache] = int(CORPUS_SHARE * text_bytes(config))
     problems = [found for folder in (run_folder, cache) if (found := _not_writable(folder)) is not None]
     if not problems:
@@ -82,6 +83,8 @@ def _not_writable(folder: Path) -> Problem | None:
     parent = _existing(folder)
     probe = parent / f"probe-{uuid.uuid4().hex[:8]}.unfinished"
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(folder)  # a name may be too long
         probe.mkdir()
         probe.rmdir()
     except OSError as error:

@@ -70,7 +70,7 @@ class RunFolder:
                 cannot be written; MT104, when it holds something that is not a run; MT106, when its config.yaml is not
                 what was written.
         """
-        if (path / CONFIG_FILE).exists():
+        if os.path.exists(path / CONFIG_FILE):
             changes = refused_on_resume(read_sealed_config(path).config, config)
             if changes:
                 lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
@@ -80,10 +80,10 @@ class RunFolder:
                     "give another runtime.run_folder, or restore the settings, or remove the folder with its training"
                 )
                 raise CheckpointError(Problem("MT100", message, where=str(path), excerpt=lines, help=help_))
-        elif path.exists() and (not path.is_dir() or any(not _is_first_file(entry) for entry in path.iterdir())):
+        elif os.path.exists(path) and (not path.is_dir() or any(not _is_first_file(entry) for entry in path.iterdir())):
             message = "the run folder exists and is not a run (it has no config.yaml)"
             raise CheckpointError(Problem("MT104", message, where=str(path), help="give another runtime.run_folder"))
-        there = next(part for part in (path.absolute(), *path.absolute().parents) if part.exists())
+        there = next(part for part in (path.absolute(), *path.absolute().parents) if os.path.exists(part))
         if not there.is_dir():
             raise _cannot_be_written(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
         if not os.access(there, os.W_OK | os.X_OK):

@@ -8,6 +8,7 @@ The seal is the config's hash in the manifests of checkpoints: it, or one before
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def require_config(run_folder: Path) -> Path:
         CheckpointError: MT104, when the folder has none; MT106, when it is not what was written.
     """
     path = run_folder / CONFIG_FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         message = "not a run folder: it has no config.yaml"
         help_ = "give the folder that mt-train names when it starts, such as `runs/demo`"
         raise CheckpointError(Problem("MT104", message, where=str(run_folder), help=help_))

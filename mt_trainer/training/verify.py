@@ -1,6 +1,7 @@
 """Whether a run folder is what was written: every byte that some hash covers is read."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def verify_run(run_folder: Path) -> list[Finding]:
     Raises:
         CheckpointError: MT104, when it is no run folder.
     """
-    if not (run_folder / CONFIG_FILE).is_file():
+    if not os.path.isfile(run_folder / CONFIG_FILE):
         require_config(run_folder)
     checkpoints: list[Checkpoint] = []
     of_checkpoints: list[Finding] = []
