@@ -8,7 +8,7 @@
 5. As far as the last row to be shown, for the examples.
 
 Counts are exact and every row is looked at, very long lines by their first 10,000 characters. Sampled is only what
-alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 80 bytes
+alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 100 bytes
 for each training pair.
 """
 
