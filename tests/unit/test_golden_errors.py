@@ -22,7 +22,6 @@ from mt_trainer.config.data import HuggingFaceSource, TextSource, TsvSource
 from mt_trainer.config.evaluation import EvaluationConfig
 from mt_trainer.config.objective import WeightedLabelSmoothingConfig
 from mt_trainer.config.runtime import RuntimeConfig
-from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.corpus import Corpus, CorpusWriter
 from mt_trainer.data.evaluation_sets import EvalSet, require_little_overlap
 from mt_trainer.data.loader import Position
@@ -39,12 +38,10 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives import build_objective
 from mt_trainer.objectives.building.vocabulary_files import read_prior
 from mt_trainer.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
-from mt_trainer.training import checkpoint, manifest, recovery
-from mt_trainer.training import replay as replaying
+from mt_trainer.training import checkpoint, manifest, recovery, replay
 from mt_trainer.training.building import build_model
 from mt_trainer.training.capsule import load_capsule
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
-from mt_trainer.training.divergence import Divergence
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
@@ -66,6 +63,7 @@ SMALL = """\
 tokenizer: {vocab_size: 300}
 model: {num_encoder_layers: 1, num_decoder_layers: 1, d_model: 8, ffn_dim: 8, num_heads: 2}
 """
+CAPSULE = Path("runs/mine/crash/step_00003412.json")
 LINES = [f"{word} {word[::-1]} number {i}" for i, word in enumerate(("dog", "cat", "house", "tree") * 30)]
 
 
@@ -208,6 +206,38 @@ def a_damaged_cache(patch: pytest.MonkeyPatch) -> None:
     Corpus(folder)
 
 
+def a_set_that_training_knows(patch: pytest.MonkeyPatch) -> None:
+    texts = [""] * 1000
+    news = EvalSet("news", texts, texts, "abc", train_overlap=31, exact_train_overlap=30)
+    require_little_overlap({"data.test.news": news}, 0.01)
+
+
+def a_divergence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "last_good_checkpoint", lambda run: None)
+    patch.setattr(Recovery, "_write_capsule", lambda *arguments: CAPSULE)
+    stop: Any = SimpleNamespace(config=SimpleNamespace(training=SimpleNamespace(on_divergence="stop")))
+    reason = "the loss or gradient of step 3,412 is not finite, nor were those of 10 steps before it"
+    other: Any = None
+    found: Any = SimpleNamespace(reason=reason)
+    Recovery(stop, other, other, other, other, {}, print).recover(found, Progress())
+
+
+def a_replay_with_other_numbers(patch: pytest.MonkeyPatch) -> None:
+    number = {"value": "1.0", "bits": "3f800000"}
+    capsule = SimpleNamespace(step=3412, reason="x", position=Position(), micro_batches=[], sums={"loss": number})
+    parts = SimpleNamespace(
+        loader=SimpleNamespace(steps=lambda position: [SimpleNamespace(micro_batches=[])]),
+        learner=SimpleNamespace(model=torch.nn.Linear(1, 1)),
+    )
+    step = SimpleNamespace(is_finite=torch.tensor(True))
+    patch.setattr(replay, "load_capsule", lambda path: capsule)
+    patch.setattr(replay, "_prepare", lambda *a: SimpleNamespace(parts=parts, take_step=lambda *a: step))
+    patch.setattr(replay, "_go_back", lambda *arguments: Progress(step=3411))
+    patch.setattr(replay, "numbers_of", lambda result: {"loss": number, "grad_norm": number})
+    patch.setattr(replay, "_nll", lambda result: 1.0)
+    replay.replay(CAPSULE, tell=lambda word, text: None)
+
+
 def a_foreign_tokenizer_of_a_run(patch: pytest.MonkeyPatch) -> None:
     folder = run()
     tokenizer("bpe").save(folder / "tokenizer.model")
@@ -259,42 +289,6 @@ def a_run_in_use(patch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def a_test_set_that_training_knows() -> None:
-    lines = [str(number) for number in range(1000)]
-    news = EvalSet(name="news", src_texts=lines, tgt_texts=lines, fingerprint="", notes=(), train_overlap=31)
-    require_little_overlap({"data.test.news": news}, 0.01)
-
-
-CAPSULE = Path("runs/mine/crash/step_00003412.json")
-
-
-def a_divergence(patch: pytest.MonkeyPatch) -> None:
-    """At a step where the run had borne ten others; what lies in its folder is of no account here."""
-    patch.setattr(recovery, "last_good_checkpoint", lambda run: None)
-    patch.setattr(Recovery, "_write_capsule", lambda *_: CAPSULE)
-    stopping = cast(Any, SimpleNamespace(config=SimpleNamespace(training=TrainingConfig(on_divergence="stop"))))
-    nothing = cast(Any, None)
-    reason = "the loss or gradient of step 3,412 is not finite, nor were those of 10 steps before it"
-    Recovery(stopping, nothing, nothing, nothing, nothing, {}, print).recover(
-        Divergence(3412, reason, (), None), Progress()
-    )
-
-
-def a_replay_with_other_numbers(patch: pytest.MonkeyPatch) -> None:
-    """Of a step whose numbers are made up, twice."""
-    capsule = SimpleNamespace(reason="", step=3412, position=Position(), micro_batches=[], sums={"loss": "1"})
-    result = SimpleNamespace(is_finite=True, sums=SimpleNamespace(nll=1.0, num_tokens=1))
-    loader = SimpleNamespace(steps=lambda position: [SimpleNamespace(micro_batches=())])
-    parts = SimpleNamespace(loader=loader, learner=SimpleNamespace(model=torch.nn.Linear(1, 1)))
-    prepared = SimpleNamespace(parts=parts, take_step=lambda step, batches: result)
-    patch.setattr(replaying, "load_capsule", lambda path: capsule)
-    patch.setattr(replaying, "_prepare", lambda *_: prepared)
-    patch.setattr(replaying, "_go_back", lambda *_: Progress(step=3411))
-    number = {"value": "2.0", "bits": "40000000"}
-    patch.setattr(replaying, "numbers_of", lambda result: {"loss": number, "grad_norm": number})
-    replaying.replay(CAPSULE, tell=lambda what, text: None)
-
-
 def a_silent_rank() -> None:
     heard = {0: Heard(at=300.0, step=37), 1: Heard(at=0.0, step=37)}
     lost = find_lost(heard, own_rank=0, silence=299.0, timeout=300.0, now=300.0)
@@ -339,7 +333,7 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT055": a_missing_column,
     "MT056": a_missing_split,
     "MT057": a_damaged_cache,
-    "MT058": lambda patch: a_test_set_that_training_knows(),
+    "MT058": a_set_that_training_knows,
     "MT080": lambda patch: tokenizer(vocab_size=8000),
     "MT081": lambda patch: Tokenizer(b"no model", where="spm.model"),
     "MT082": a_foreign_tokenizer_of_a_run,
