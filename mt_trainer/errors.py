@@ -38,6 +38,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT003": ErrorKind("an optional package is missing"),
     "MT004": ErrorKind("the requested device is not available"),
     "MT005": ErrorKind("the command's options do not fit together"),
+    "MT007": ErrorKind("the precision asked for is not supported here"),
     # configuration
     "MT020": ErrorKind("the YAML cannot be parsed", is_before_writing=True),
     "MT021": ErrorKind("unknown key", is_before_writing=True),
