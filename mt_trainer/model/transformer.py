@@ -234,7 +234,7 @@ class Transformer(nn.Module):
         return DecoderCache(layers, memory_mask, ancestors)
 
     def decode_step(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Logits float32 [B, W, V] of what follows the last tokens [B, W]; moves the cache on by one position."""
+        """Hidden states [B, W, D] after the last tokens [B, W]; moves the cache on by one position."""
         positions = torch.full_like(tokens, cache.length)
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # each beam fills its own slot
         cache.ancestors = torch.cat([cache.ancestors, itself.expand(len(tokens), -1, -1)], dim=2)
@@ -243,7 +243,8 @@ class Transformer(nn.Module):
             assert isinstance(layer, DecoderLayer)
             x = layer.step(x, cache.length, cache.ancestors, cache.memory_mask, layer_cache)
         cache.length += 1
-        return nn.functional.linear(self.decoder_norm(x), self.output_weight).float()
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
 
     def _embed(self, embedding: nn.Embedding, added: nn.Module | None, tokens: Tensor, positions: Tensor) -> Tensor:
         """tokens [B, T], positions [B, T] -> [B, T, D]: scaled embeddings plus positions, dropped out."""
