@@ -9,7 +9,7 @@ import torch
 
 from mt_trainer.errors import CheckpointError
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.records import NoRecords, Records, Window, per_token
 from mt_trainer.training.step import StepResult
 
 
@@ -144,3 +144,10 @@ def test_a_sum_that_some_steps_lack_is_left_out() -> None:
         assert "weight" not in window.read()
         assert window.read()["loss"] == 30.0
         assert "mean_weight" not in per_token(window.read())
+
+
+def test_a_rank_that_is_not_the_main_one_writes_nothing(tmp_path: Path) -> None:
+    records = NoRecords()
+    records.write(1, "train", {"loss": 1.0}, {"seconds": 1.0})
+    records.close()
+    assert not any(tmp_path.iterdir())
