@@ -26,8 +26,11 @@ BEAT_SECONDS = 1.0
 BROKEN_SECONDS = 5.0
 """Once a connection between ranks has broken, so long a silence tells which one is gone."""
 
+FIRST_SECONDS = 2.0
+"""Left to a rank that ends with an error, before the others end too."""
+
 GRACE_SECONDS = 5.0
-"""Left to a rank to end by itself, when another has ended with an error."""
+"""Left to the others after that, to come to their own end."""
 
 SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
 
@@ -267,9 +270,10 @@ class Watch:
         if failure["lost"] == self._launch.rank:
             faulthandler.dump_traceback(all_threads=True)
             self._end(f"rank {self._launch.rank} is waited for, and was doing this", code)
+        # The other one is to end first, so that the launcher names it; and it may have sent a signal to all.
+        if self._stopped.wait(FIRST_SECONDS):
+            return
         if code in SIGNALS:
-            if self._stopped.wait(BEAT_SECONDS):  # the launcher may have sent the signal to all
-                return
             os.kill(os.getpid(), SIGNALS[ExitCode(code)])
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until and (code in SIGNALS or not self.is_idle.is_set()):

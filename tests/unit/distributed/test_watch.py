@@ -85,6 +85,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dist.Store:
         raise Ended(code)
 
     monkeypatch.setattr(module.os, "_exit", end)
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.1)
     store = dist.HashStore()
     store.set_timeout(timedelta(seconds=5))
     return store
