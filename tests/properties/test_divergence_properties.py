@@ -189,7 +189,7 @@ def test_the_budget_is_that_of_the_whole_run(step: int, arrange: Arrange, data: 
         else:
             assert run(tmp_path / "run", "training.max_skipped_steps=1").exit_code == code
     arrange(overflows=BAD)
-    with pytest.raises(DivergedError, match="step 8 is not finite, nor were those of 1 steps before it"):
+    with pytest.raises(DivergedError, match="step 8 is not finite, nor were those of 1 step before it"):
         run(tmp_path / "run", "training.max_skipped_steps=1")
     capsule = json.loads((tmp_path / "run/crash/step_00000008.json").read_text())
     assert (capsule["step"], capsule["position"]) == (8, asdict(data[7]))
@@ -255,7 +255,7 @@ def test_a_run_killed_after_going_back_goes_back_again(
 
 def test_the_limit_of_going_back(arrange: Arrange, tmp_path: Path) -> None:
     arrange(overflows=(7, 10))
-    with pytest.raises(DivergedError, match="went back 1 times before") as caught:
+    with pytest.raises(DivergedError, match="went back 1 time before") as caught:
         run(tmp_path / "run", *ROLL_BACK, "training.max_roll_backs=1")
     assert caught.value.exit_code == ExitCode.DIVERGED
     assert len(list((tmp_path / "run/crash").iterdir())) == 2
