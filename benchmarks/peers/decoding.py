@@ -1,6 +1,7 @@
 """One comparison of decoding: the weights, all candidates on one setting, and the rows of a table."""
 
 import json
+import shutil
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -119,6 +120,7 @@ def compare(
     workers: list[Worker] = []
     failures = dict(LEFT_OUT)
     outputs: dict[str, Path] = {}
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier comparison, where work is kept
     try:
         matmuls = folder / f"{MATMULS}.json"
         folder.mkdir(parents=True)

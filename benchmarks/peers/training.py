@@ -1,5 +1,6 @@
 """One comparison of training: all candidates on one setting, from their jobs to the rows of a table."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -57,6 +58,7 @@ def compare(
     """
     workers: list[Worker] = []
     failures: dict[str, str] = {}
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier comparison, where work is kept
     try:
         for name in names:
             candidate = CANDIDATES[name]
