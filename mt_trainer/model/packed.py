@@ -18,6 +18,8 @@ from mt_trainer.model.transformer import Transformer
 
 Precision = Literal["fp32", "bf16", "int8"]
 
+HAS_VNNI = torch.cpu._is_vnni_supported()
+
 
 class PackedLinear(nn.Module):
     """x W^T + b in float32 or bfloat16; W is packed by oneDNN."""
@@ -53,8 +55,8 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 [..., I] -> float32 [..., O]."""
-        # 7 bits of x: with 8, sums of two products overflow on processors without VNNI.
-        product: Tensor = torch.ops.quantized.linear_dynamic(x, self.weight, reduce_range=True)
+        # Without VNNI a sum of two products has 16 bits, which 7 bits of x cannot exceed.
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, self.weight, reduce_range=not HAS_VNNI)
         return product
 
 

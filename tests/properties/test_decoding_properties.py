@@ -1,6 +1,7 @@
 """Equivalences that hold for any model: cached = uncached, batched = single, beam 1 = greedy, score = forced score."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -92,6 +93,8 @@ def teacher_forced(model: Transformer, source: Sources, tokens: list[int]) -> Te
     return (hidden @ model.output_weight.T)[0]
 
 
+NUM_BEAMS = [1, 2, 3, 3, 2, 2, 3, 3, 3, 2, 1, 3]
+
 VARIANTS = st.fixed_dictionaries(
     {
         "norm_first": st.booleans(),
@@ -113,12 +116,12 @@ def test_cached_steps_with_reordering_equal_the_full_forward(seed: int, variant:
     model, sources = tiny_model(seed, **variant), random_sources(seed, 3)
     generator = torch.Generator().manual_seed(seed)
     memory = model.encode(sources.tokens, sources.is_real.long())
-    cache = model.start_decoding(memory, sources.is_real, num_beams=1, max_slots=1 + 2 + 3 + 3 + 2 + 2)
+    cache = model.start_decoding(memory, sources.is_real, num_beams=1, max_slots=sum(NUM_BEAMS))
     step = ModelStep(unpacked(model), cache)
     alive = [0, 1, 2]
     prefixes: list[list[list[int]]] = [[[]] for _ in alive]
     tokens = torch.full((3, 1), BOS)
-    for t, (num_beams, num_next) in enumerate([(1, 2), (2, 3), (3, 3), (3, 2), (2, 2), (2, 1)]):
+    for t, (num_beams, num_next) in enumerate(pairwise([*NUM_BEAMS, 1])):
         logits = step(tokens)
         for row, i in enumerate(alive):
             for w in range(num_beams):
