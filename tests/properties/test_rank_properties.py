@@ -59,7 +59,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "stages": {
         "stages": (
             {"objective": {"name": "unlikelihood"}, "until_step": 4},
-            {"objective": {"name": "loss_truncation", "fraction": 0.3, "window": 20, "min_count": 4}},
+            {"objective": {"name": "loss_truncation", "fraction": 0.5, "window": 20, "min_count": 4}},
         )
     },
 }
@@ -246,7 +246,8 @@ def test_two_ranks_are_one_process_with_twice_the_accumulation(
             assert difference <= tolerance * max(1.0, value.double().abs().max().item()), (rank, key, difference)
     assert expected["1.grad_norm"] > 0.1, "nothing was learned"
     if "truncation" in name or name == "stages":
-        assert expected["8.num_at_floor"] > 0, "nothing was left out"
+        left_out = [value for key, value in expected.items() if key.endswith(".num_at_floor")]
+        assert max(left_out) > 0, "nothing was left out"
 
 
 def test_some_steps_leave_a_rank_without_a_row() -> None:
