@@ -7,6 +7,9 @@ PIP_ARGS ?=
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+BENCHMARK      ?= $(basename $(notdir $(wildcard benchmarks/*.py)))
+BENCHMARK_ARGS ?=
+
 # Two processes of one thread each finish the tests sooner than one process of two threads.
 TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest
@@ -19,7 +22,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PYTHON=python3.12 chooses the interpreter (3.11 or newer), VENV=folder where the environment goes,"
-	@echo "  PIP_ARGS='...' is handed to pip."
+	@echo "  PIP_ARGS='...' is handed to pip; BENCHMARK=training_peers BENCHMARK_ARGS='--threads 2' choose for bench."
 
 setup: $(STAMP) ## virtual environment and editable install
 
@@ -43,8 +46,10 @@ test-slow: $(STAMP) ## the tests that take minutes
 test-gpu: $(STAMP) ## the tests that need CUDA
 	$(PYTEST) -m gpu
 
-bench: $(STAMP) ## the measurements behind every claim about speed
-	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+bench: $(STAMP) ## the measurements behind every claim about speed, or one of them
+	@set -e; for name in $(BENCHMARK); do \
+		echo "== $$name"; $(BIN)/python "benchmarks/$$name.py" $(BENCHMARK_ARGS); \
+	done
 
 lint: $(STAMP) ## style: ruff, and shell syntax
 	$(BIN)/ruff check .

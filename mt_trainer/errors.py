@@ -39,6 +39,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT004": ErrorKind("the requested device is not available"),
     "MT005": ErrorKind("the command's options do not fit together"),
     "MT006": ErrorKind("started by a launcher in a way that does not fit"),
+    "MT007": ErrorKind("the precision asked for is not supported here"),
     # configuration
     "MT020": ErrorKind("the YAML cannot be parsed", is_before_writing=True),
     "MT021": ErrorKind("unknown key", is_before_writing=True),
@@ -60,6 +61,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT055": ErrorKind("a table lacks the columns asked for"),
     "MT056": ErrorKind("a data set cannot be loaded"),
     "MT057": ErrorKind("a cached corpus is damaged", ExitCode.CORRUPT),
+    "MT058": ErrorKind("too much of an evaluation set occurs in the training text"),
     # tokenizer
     "MT080": ErrorKind("the vocabulary is larger than the text supports"),
     "MT081": ErrorKind("a tokenizer file cannot be used", ExitCode.CORRUPT),
@@ -73,8 +75,12 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT103": ErrorKind("a file or folder cannot be written"),
     "MT104": ErrorKind("not a run folder"),
     "MT105": ErrorKind("another process trains in the run folder"),
+    "MT106": ErrorKind("a file of the run is not what was written", ExitCode.CORRUPT),
+    "MT107": ErrorKind("a newer version of mt_trainer has written the checkpoint"),
     # numbers
     "MT120": ErrorKind("training diverged", ExitCode.DIVERGED),
+    "MT121": ErrorKind("a capsule of a divergence cannot be used", ExitCode.CORRUPT),
+    "MT122": ErrorKind("a replay gave other numbers than its capsule", ExitCode.DIVERGED),
     # evaluation
     "MT140": ErrorKind("hypotheses and references do not match"),
     # several processes
@@ -157,4 +163,4 @@ class CheckpointError(MtError):
 
 
 class DivergedError(MtError):
-    """Training produced numbers that are not finite."""
+    """Training or its replay came to numbers that it must not have."""

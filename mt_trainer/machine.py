@@ -121,19 +121,34 @@ def commit() -> str | None:
 
 def environment(machine: Machine) -> dict[str, Any]:
     """What `environment.json` records: versions, device, threads, command line."""
-    versions = {}
-    for package in REPORTED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": versions,
+        "versions": _versions(),
         "commit": commit(),
         "device": machine.describe(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": machine.threads,
         "command": sys.argv,
     }
+
+
+def what_bits_depend_on(machine: Machine) -> dict[str, str | int]:
+    """Versions, device and threads, by name: where they are the same, a run gives the same bits."""
+    return {
+        "python": platform.python_version(),
+        **_versions(),
+        "device": machine.describe(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": machine.threads,
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

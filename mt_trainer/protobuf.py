@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
+MOST_FIELDS = 2_000_000
+"""Twice as many as the largest vocabulary has pieces."""
+
 
 def fields_of_message(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of each field of an encoded protocol buffer (protobuf.dev, "Encoding").
 
     Raises:
-        ValueError, IndexError: it is not one.
+        ValueError, IndexError: it is not one, or it has more than `MOST_FIELDS`.
     """
-    position = 0
+    position = num_fields = 0
 
     def varint() -> int:
         nonlocal position
@@ -25,6 +28,9 @@ def fields_of_message(message: bytes) -> Iterator[tuple[int, int | bytes]]:
                 raise ValueError("a number of more than 64 bits")
 
     while position < len(message):
+        num_fields += 1
+        if num_fields > MOST_FIELDS:
+            raise ValueError("too many fields")
         tag = varint()
         match tag & 7:
             case 0:

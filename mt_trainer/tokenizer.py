@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mt_trainer.artefacts import read_at_most
 from mt_trainer.errors import Problem, TokenizerError
 from mt_trainer.protobuf import fields_of_message
 
@@ -21,6 +22,9 @@ split between them."""
 
 LONGEST_LINE = 10_000
 """Characters of a line that the trainer sees in one go; SentencePiece would skip longer ones without a word."""
+
+LARGEST_MODEL_BYTES = 64 * 2**20
+"""Of a model file; the largest vocabulary, a million pieces, takes half of it."""
 
 WORD_START = "▁"
 """What stands for the space before a word, at the beginning of a piece."""
@@ -38,6 +42,7 @@ class Tokenizer:
         model_bytes: the model file.
         content_hash: sha256 of `model_bytes`, in hexadecimal; checkpoints are bound to it.
         vocab_size: number of pieces, special ones included.
+        algorithm: how the vocabulary was built: `unigram`, `bpe`, `word` or `char`.
         pad_id, unk_id, bos_id, eos_id: ids of the special pieces.
     """
 
@@ -49,7 +54,7 @@ class Tokenizer:
         """
         self.model_bytes = model_bytes
         self.content_hash = hashlib.sha256(model_bytes).hexdigest()
-        self._processor = _load_processor(model_bytes, where)
+        self._processor, self.algorithm = _load_processor(model_bytes, where)
         self.vocab_size: int = self._processor.vocab_size()
         self.pad_id: int = self._processor.pad_id()
         self.unk_id: int = self._processor.unk_id()
@@ -70,22 +75,16 @@ class Tokenizer:
             TokenizerError: MT081 when the file cannot be read or is no usable SentencePiece model.
         """
         try:
-            model_bytes = Path(path).read_bytes()
-        except OSError as error:
-            message = f"the tokenizer file cannot be read: {error.strerror}"
-            raise TokenizerError(Problem("MT081", message, where=str(path))) from error
+            model_bytes = read_at_most(Path(path), LARGEST_MODEL_BYTES)
+        except (OSError, ValueError) as error:
+            message = f"the tokenizer file cannot be read: {getattr(error, 'strerror', None) or error}"
+            advice = "check the path and its permissions; paths are relative to the working directory"
+            raise TokenizerError(Problem("MT081", message, where=str(path), help=advice)) from error
         return cls(model_bytes, where=str(path))
 
     def save(self, path: Path | str) -> None:
         """Writes the model file, byte for byte as it was loaded or trained."""
         Path(path).write_bytes(self.model_bytes)
-
-    @property
-    def algorithm(self) -> str:
-        """How the vocabulary was built: `unigram`, `bpe`, `word` or `char`."""
-        trainer_spec = next(bytes(value) for number, value in fields_of_message(self.model_bytes) if number == 2)
-        model_type = [value for number, value in fields_of_message(trainer_spec) if number == 3]
-        return ALGORITHM_NAMES.get(int(model_type[-1]) if model_type else 1, "unknown")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of the pieces of each text, without special ids; [] for a text of nothing but white space."""
@@ -149,7 +148,7 @@ class TokenizerPair:
         """sha256 over both models, in hexadecimal; a joint pair has its one model's hash."""
         if self.is_joint:
             return self.src.content_hash
-        return hashlib.sha256(f"{self.src.content_hash} {self.tgt.content_hash}".encode()).hexdigest()
+        return _hash_of_two(self.src.content_hash, self.tgt.content_hash)
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.model` (joint) or `tokenizer.src.model` and `tokenizer.tgt.model` into `folder`."""
@@ -171,6 +170,21 @@ class TokenizerPair:
             return cls(src=joint, tgt=joint, is_joint=True)
         src, tgt = (Tokenizer.load(folder / f"tokenizer.{side}.model") for side in ("src", "tgt"))
         return cls(src=src, tgt=tgt, is_joint=False)
+
+
+def stored_hash(folder: Path) -> str | None:
+    """The `content_hash` of the pair in a folder, from its bytes alone: nothing is parsed. None without such files."""
+    try:
+        if (folder / "tokenizer.model").exists():
+            return hashlib.sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
+        src, tgt = ((folder / f"tokenizer.{side}.model").read_bytes() for side in ("src", "tgt"))
+        return _hash_of_two(*(hashlib.sha256(content).hexdigest() for content in (src, tgt)))
+    except OSError:
+        return None
+
+
+def _hash_of_two(src_hash: str, tgt_hash: str) -> str:
+    return hashlib.sha256(f"{src_hash} {tgt_hash}".encode()).hexdigest()
 
 
 def _special_ids(tokenizer: Tokenizer) -> str:
@@ -242,23 +256,34 @@ def _training_problem(message: str, vocab_size: int) -> Problem:
         advice = f"the smallest possible size here is {smallest[1]}, or lower tokenizer.character_coverage"
         return Problem("MT083", text, where=where, help=advice)
     if "sentences_.empty()" in message or "all_chars_count" in message:
-        return Problem("MT054", "there is no text to train a tokenizer on")
-    return Problem("MT080", f"SentencePiece cannot train this vocabulary: {message}", where=where)
+        message = "there is no text to train a tokenizer on"
+        return Problem("MT054", message, help="give text files with at least one line that is not blank")
+    text, advice = f"SentencePiece cannot train this vocabulary: {message}", "try another size, or the other algorithm"
+    return Problem("MT080", text, where=where, help=advice)
 
 
-def _load_processor(model_bytes: bytes, where: str) -> Any:
-    """SentencePiece's own object for these bytes, or MT081."""
+def _load_processor(model_bytes: bytes, where: str) -> tuple[Any, str]:
+    """SentencePiece's own object for these bytes, and the algorithm; or MT081."""
     import sentencepiece
 
     advice = "a SentencePiece .model file is needed; `mt-tokenizer train` writes one"
     try:
         # A file that was cut between two fields still parses: the specs of trainer and normaliser stand at its end.
-        if not {1, 2, 3} <= {number for number, _ in fields_of_message(model_bytes)}:
+        parts = list(fields_of_message(model_bytes))
+        if not {1, 2, 3} <= {number for number, _ in parts}:
             raise ValueError("parts of it are missing")
-        return sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
+        algorithm = _algorithm_of(value for number, value in parts if number == 2 and isinstance(value, bytes))
+        return sentencepiece.SentencePieceProcessor(model_proto=model_bytes), algorithm
     except (ValueError, IndexError, RuntimeError) as error:
         problem = Problem("MT081", "this is not a usable SentencePiece model", where=where, help=advice)
         raise TokenizerError(problem) from error
+
+
+def _algorithm_of(trainer_specs: Iterable[bytes]) -> str:
+    """What the trainer's specification says, in the last of its fields 3; unigram where it says nothing."""
+    fields = [field for spec in trainer_specs for field in fields_of_message(spec)]
+    model_types = [value for number, value in fields if number == 3 and isinstance(value, int)]
+    return ALGORITHM_NAMES.get(model_types[-1] if model_types else 1, "unknown")
 
 
 def _encoding_threads() -> int:

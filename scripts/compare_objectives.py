@@ -91,7 +91,10 @@ def seconds_per_step(folder: Path) -> float:
 
 
 def measure_speeds(comparison: Comparison) -> dict[str, float]:
-    """Seconds per step of each objective, by its YAML: the fastest of its rounds. They are kept for the next time."""
+    """Seconds a step of each objective, the fastest of its rounds; one that diverges at once is left out.
+
+    They are kept, by the objective's YAML, for the next time.
+    """
     path, folder = comparison.out / "speed.json", comparison.out / "speed"
     speeds: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     unknown = {name: text for name, text in comparison.objectives.items() if text not in speeds}
@@ -103,17 +106,19 @@ def measure_speeds(comparison: Comparison) -> dict[str, float]:
                 speeds[text] = min(seconds_per_step(folder), speeds.get(text, float("inf")))
     shutil.rmtree(folder, ignore_errors=True)
     path.write_text(json.dumps(speeds, indent=1) + "\n")
-    return speeds
+    return {name: speeds[text] for name, text in comparison.objectives.items() if text in speeds}
 
 
-def choose_steps(comparison: Comparison) -> dict[str, int]:
-    """The number of steps of each objective's runs; one that diverges at once is left out."""
-    if comparison.minutes is None:
+def choose_steps(comparison: Comparison, speeds: dict[str, float] | None) -> dict[str, int]:
+    """The number of steps of each objective's runs.
+
+    Args:
+        speeds: seconds a step, by objective; None where all take the number of steps asked for.
+    """
+    if speeds is None or comparison.minutes is None:
         assert comparison.num_steps is not None
         return dict.fromkeys(comparison.objectives, comparison.num_steps)
-    speeds = measure_speeds(comparison)
-    known = {name: speeds[text] for name, text in comparison.objectives.items() if text in speeds}
-    return {name: max(1, int(60 * comparison.minutes / seconds)) for name, seconds in known.items()}
+    return {name: max(1, int(60 * comparison.minutes / seconds)) for name, seconds in speeds.items()}
 
 
 def is_finished(comparison: Comparison, folder: Path) -> bool:
@@ -216,12 +221,13 @@ def main() -> None:
     except (MtError, ValueError) as error:
         print(error.render() if isinstance(error, MtError) else f"compare_objectives.py: {error}", file=sys.stderr)
         sys.exit(2)
-    steps = choose_steps(comparison)
+    speeds = None if comparison.minutes is None else measure_speeds(comparison)
+    steps = choose_steps(comparison, speeds)
     runs = run_all(comparison, steps)
     if not runs:
         sys.exit(ExitCode.DIVERGED)
     title = f"{Path(comparison.config).stem}: objectives compared"
-    print(report(runs, title=title, settings=describe(comparison, steps)))
+    print(report(runs, title=title, settings=describe(comparison, steps), speeds=speeds))
 
 
 if __name__ == "__main__":

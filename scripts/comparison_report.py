@@ -15,27 +15,29 @@ Runs = Mapping[str, Mapping[int, FinishedRun]]
 TITLES = {"bleu": "BLEU", "chrf": "chrF", "bleu_moses_lowercase": "BLEU, published convention"}
 
 
-def report(runs: Runs, *, title: str, settings: Mapping[str, str]) -> str:
+def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mapping[str, float] | None) -> str:
     """Markdown.
 
     Args:
         runs: at least one.
         title: of the section.
         settings: what was done, by the words that start the lines of an entry in docs/results.md.
+        speeds: seconds a step of each objective in the short runs beforehand; None where there were none.
     """
     first = next(run for by_seed in runs.values() for run in by_seed.values())
     lines = {**settings, **first.describe_environment()}
     signatures = "\n".join(f"- {TITLES[name]}: `{signature}`" for name, signature in first.signatures.items())
-    return "\n\n".join([f"### {title}", settings_block(lines), table(runs), NOTES, signatures])
+    return "\n\n".join([f"### {title}", settings_block(lines), table(runs, speeds), NOTES, signatures])
 
 
 NOTES = """\
-Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. minutes: wall time of
-training, validations included. p: that the two systems differ by chance, paired approximate randomisation on BLEU
+Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. ms a step: in the short
+runs beforehand, where a budget of minutes was counted by it. minutes: wall time of training, validations included,
+whatever else ran on the machine. p: that the two systems differ by chance, paired approximate randomisation on BLEU
 (10,000 trials, sacreBLEU), for each seed by itself."""
 
 
-def table(runs: Runs) -> str:
+def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
     """A row for each objective: scores on the test sets (on dev, where there is none), NLL, time, significance."""
     baseline, *_ = runs
     first = next(iter(runs[baseline].values()))
@@ -43,7 +45,7 @@ def table(runs: Runs) -> str:
     scores = [(name, metric) for name in sets for metric in first.scores[name] if metric != "chrf"]
     titles = ["objective"]
     titles += [f"{name} {TITLES[metric]}" for name, metric in scores]
-    titles += ["dev BLEU", "nll", "steps", "minutes"]
+    titles += ["dev BLEU", "nll", "steps", *([] if speeds is None else ["ms a step"]), "minutes"]
     titles += [f"p, {name}, against {baseline}" for name in sets]
     p_values = {name: chance(runs, name) for name in sets}
     rows = []
@@ -53,6 +55,7 @@ def table(runs: Runs) -> str:
         cells += [spread([run.scores[name][metric] for run in each], 2) for name, metric in scores]
         cells += [spread([run.dev["bleu"] for run in each], 2), spread([run.dev["nll"] for run in each], 4)]
         cells += [f"{statistics.mean(run.step for run in each):,.0f}"]
+        cells += [] if speeds is None else [f"{1000 * speeds[objective]:.0f}"]
         cells += [spread([run.seconds / 60 for run in each], 1)]
         cells += [", ".join(f"{p:.4f}" for p in p_values[name].get(objective, [])) or "-" for name in sets]
         rows.append(cells)

@@ -28,6 +28,18 @@ def run_command(command: Callable[P, None]) -> None:
     app()
 
 
+def run_subcommands(*commands: Callable[..., None], description: str) -> None:
+    """The same for a program of several commands, each called by its name, also where there is only one so far.
+
+    A name is that of the function, with `-` for `_`; `description` is the help text above the list of commands.
+    """
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback(help=description)(lambda: None)
+    for command in commands:
+        app.command()(showing_problems(command))
+    app()
+
+
 def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
     """The command, but an MtError is printed to stderr and becomes the exit status; no traceback.
 

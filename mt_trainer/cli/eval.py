@@ -12,7 +12,6 @@ Where several apply the folders lie in each other, in this order: `evaluation/st
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +65,7 @@ def evaluate(
     from mt_trainer.config import load_config
     from mt_trainer.evaluation.evaluate import as_record, evaluate_set, save_scores, scores_table
     from mt_trainer.evaluation.metrics import build_metrics
-    from mt_trainer.training.run_folder import recorded_overlap
+    from mt_trainer.training.known_overlap import with_known_overlap
 
     if run is not None and config is None:
         settings, folder = config_of_run(run, overrides), run
@@ -84,9 +83,9 @@ def evaluate(
     target = output or results_folder(folder, settings, checkpoint=name, is_of_files=bool(files))
     results = []
     for eval_set in sets:
-        if (overlap := recorded_overlap(folder, eval_set.fingerprint)) is not None:
-            eval_set = replace(eval_set, train_overlap=overlap[0], exact_train_overlap=overlap[1])
-        results.append(evaluate_set(opened.translator, metrics, eval_set, progress=eval_set.name))
+        eval_set = with_known_overlap(eval_set, folder, cache_folder=Path(settings.runtime.cache_folder))
+        translator = opened.translator
+        results.append(evaluate_set(translator, metrics, eval_set, made_by=opened.hashes, progress=eval_set.name))
         save_scores(results[-1], target, about=about)
     if as_json:
         print(json.dumps([as_record(result, about=about) for result in results], indent=2))

@@ -12,6 +12,7 @@ from mt_trainer.distributed.launch import require_one_process
 from mt_trainer.errors import CheckpointError, ConfigError, Problem
 from mt_trainer.machine import set_up_machine
 from mt_trainer.training.loading import load_run
+from mt_trainer.training.sealed_config import require_config
 
 CHANGEABLE = ("decoding", "evaluation", "runtime", "data.dev", "data.test")
 """What can still be set once a run is trained: these keys and all below them."""
@@ -24,10 +25,12 @@ class FinishedRun:
     Attributes:
         translator: of the chosen checkpoint.
         checkpoint: its name, such as `step_00012000`.
+        hashes: sha256 of its `weights` and of the `tokenizer`.
     """
 
     translator: Translator
     checkpoint: str
+    hashes: dict[str, str]
 
 
 def config_of_run(folder: Path, overrides: Sequence[str]) -> TrainConfig:
@@ -35,9 +38,9 @@ def config_of_run(folder: Path, overrides: Sequence[str]) -> TrainConfig:
 
     Raises:
         ConfigError: a wrong override; MT005 for one that would need another training.
-        CheckpointError: MT104, when the folder is no run.
+        CheckpointError: MT104, when the folder is no run; MT106, when its config.yaml is not what was written.
     """
-    path = _config_file(folder)
+    path = require_config(folder)
     fixed = [each for each in overrides if not _is_changeable(each.partition("=")[0])]
     if fixed:
         message, advice = "the run is already trained", f"what can still be set: {', '.join(CHANGEABLE)}"
@@ -51,9 +54,9 @@ def require_same_training(folder: Path, config: TrainConfig) -> None:
     What mt-train would let a resumed run change may differ, and so may what is `CHANGEABLE`.
 
     Raises:
-        CheckpointError: MT104, when the folder is no run; MT100, with the settings that differ.
+        CheckpointError: MT104 or MT106, as `config_of_run`; MT100, with the settings that differ.
     """
-    refused = refused_on_resume(load_config(_config_file(folder)), config)
+    refused = refused_on_resume(load_config(require_config(folder)), config)
     changes = [change for change in refused if not _is_changeable(change[0])]
     if changes:
         lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
@@ -75,7 +78,7 @@ def results_folder(folder: Path, config: TrainConfig, *, checkpoint: str | None,
         checkpoint: the name of the checkpoint; None for the best.
         is_of_files: whether files are translated, not the configured sets.
     """
-    changes = differences(load_config(_config_file(folder)), config)
+    changes = differences(load_config(require_config(folder)), config)
     is_changed = any(_is_changeable(key) and key not in WITHOUT_EFFECT for key, _, _ in changes)
     parts = [checkpoint, "other_settings" if is_changed else None, "files" if is_of_files else None]
     return folder.joinpath("evaluation", *(part for part in parts if part is not None))
@@ -109,21 +112,7 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         device=machine.device,
         seed=config.runtime.seed,
     )
-    return FinishedRun(translator, loaded.checkpoint_name)
-
-
-def _config_file(folder: Path) -> Path:
-    """The config of a run.
-
-    Raises:
-        CheckpointError: MT104, when the folder is no run.
-    """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        message = "there is no config.yaml in this folder"
-        advice = "give the folder that mt-train names when it starts, such as `runs/demo`"
-        raise CheckpointError(Problem("MT104", message, where=str(folder), help=advice))
-    return path
+    return FinishedRun(translator, loaded.checkpoint_name, loaded.hashes)
 
 
 def _is_changeable(key: str) -> bool:

@@ -1,5 +1,6 @@
 """`mt-tokenizer`: train a SentencePiece tokenizer, or look at one."""
 
+import os
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mt_trainer.cli.command import showing_problems, whole_file
+from mt_trainer.cli.command import run_subcommands, whole_file
 from mt_trainer.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -85,9 +86,8 @@ def inspect(
     typer.echo(f"sha256      {tokenizer.content_hash}")
     if text is None and sys.stdin.isatty():
         return
-    lines = (
-        [text] if text is not None else sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").split("\n")
-    )
+    given = sys.stdin.buffer.read().removesuffix(b"\n") if text is None else os.fsencode(text)
+    lines = given.decode(errors="replace").split("\n")
     if lines == [""]:
         return
     for line in lines:
@@ -118,25 +118,27 @@ def _train_on_files(inputs: list[Path], settings: dict[str, Any]) -> "TokenizerP
         config = TokenizerConfig(**settings)
     except ValidationError as error:
         problems = [
-            Problem("MT024", each["msg"], where=f"--{str(each['loc'][0]).replace('_', '-')}") for each in error.errors()
+            Problem(
+                "MT024", each["msg"].lower(), where=f"--{each['loc'][0]}".replace("_", "-"), help=_help_of(each["loc"])
+            )
+            for each in error.errors()
         ]
         raise ConfigError(problems) from error
     tokenizer = train_on_files([str(path) for path in inputs], config)
     return TokenizerPair(src=tokenizer, tgt=tokenizer, is_joint=True)
 
 
+def _help_of(location: tuple[int | str, ...]) -> str:
+    """What the option takes, as the key of the config does."""
+    from mt_trainer.config.suggestions import find_setting
+
+    setting = find_setting(f"tokenizer.{location[0]}")
+    return f"it takes: {setting.allowed}" if setting else "`mt-tokenizer train --help`"
+
+
 def main() -> None:
     """Entry point of mt-tokenizer."""
-    app = typer.Typer(
-        help="Train a SentencePiece tokenizer, or look at one.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.command()(showing_problems(train))
-    app.command()(showing_problems(inspect))
-    app()
+    run_subcommands(train, inspect, description="Train a SentencePiece tokenizer, or look at one.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from mt_trainer.config.objective_checks import objective_checks
 from mt_trainer.config.optim import CosineSchedule, LinearSchedule, WsdSchedule
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.config.settings import shown_value
+from mt_trainer.config.training import TrainingConfig
 
 CHECKS: list[Check] = []
 
@@ -118,6 +119,17 @@ def _a_row_fits(config: TrainConfig) -> Contradiction | None:
         f"`training.batch_tokens` {batch_tokens} over `training.accumulation` {accumulation} holds no row "
         f"of `data.max_length` {config.data.max_length}",
         f"batch_tokens >= {needed}, or a smaller data.max_length or accumulation",
+    )
+
+
+@check("training.max_roll_backs", "training.on_divergence")
+def _going_back_is_asked_for(config: TrainConfig) -> Contradiction | None:
+    times, default = config.training.max_roll_backs, TrainingConfig.model_fields["max_roll_backs"].default
+    if config.training.on_divergence == "roll_back" or times == default:
+        return None
+    return Contradiction(
+        f"`training.max_roll_backs` {times} has no effect: `training.on_divergence` is `stop`",
+        f"set `training.on_divergence: roll_back`, or leave `training.max_roll_backs` out or at {default}",
     )
 
 

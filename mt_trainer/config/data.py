@@ -31,7 +31,7 @@ class HuggingFaceSource(Section):
 
     format: Literal["huggingface"] = required("A data set read by the `datasets` package.")
     path: str = required("Name on the hub (`wmt/wmt14`) or a local folder.", min_length=1)
-    config: str | None = setting(None, "Configuration of the data set, such as `de-en`.")
+    config: str | None = setting(None, "Configuration of the data set, such as `de-en`; of a local one, a subfolder.")
     split: str = required("Split, such as `train` or `test`.", min_length=1)
     revision: str | None = setting(None, "Commit or tag of the data set; without one a warning is given.")
     src_column: str | None = setting(
@@ -89,6 +89,13 @@ class DataConfig(Section):
     )
     subword_num_best: int = setting(
         8, "Segmentations of a word to draw from, the most probable ones.", unit="segmentations", ge=2, le=512
+    )
+    max_overlap: float | None = setting(
+        None,
+        "Largest share of a dev or test set whose sources may also occur in training, compared without case, "
+        "punctuation and spacing; with more the run is refused; null only reports it.",
+        ge=0.0,
+        le=1.0,
     )
     on_invalid_text: Literal["stop", "skip"] = setting(
         "stop", "Invalid UTF-8: `stop` names file, line and byte; `skip` drops the pair and counts it."

@@ -18,8 +18,11 @@ from mt_trainer.config.settings import (
     tag_of,
     variants,
 )
-from mt_trainer.config.suggestions import nearest, suggest_choice, suggest_key
+from mt_trainer.config.suggestions import nearest, suggest_choice, suggest_key, valid_keys
 from mt_trainer.config.yaml_reader import scalar_of
+
+MOST_SEARCHED = 50
+"""Unknown keys that the closest valid key is searched for; thousands of them would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,13 @@ def _step(annotation: Any, part: str, held: dict[str, type[Section]]) -> Any:
 
 def explain(errors: Iterable[ErrorDetails], tree: Node) -> list[Finding]:
     """A finding for each error; a required key that is there but misspelt is told once."""
-    findings, missing = [], []
+    findings: list[Finding] = []
+    missing: list[Spot] = []
     for error in errors:
         spot = spot_at(tree, error["loc"])
         match error["type"]:
             case "extra_forbidden":
-                findings.append(_unknown_key(spot))
+                findings.append(_unknown_key(spot, is_searched=len(findings) < MOST_SEARCHED))
             case "missing":
                 missing.append(spot)
             case "union_tag_not_found":
@@ -118,15 +122,15 @@ def explain(errors: Iterable[ErrorDetails], tree: Node) -> list[Finding]:
     return findings
 
 
-def _unknown_key(spot: Spot) -> Finding:
+def _unknown_key(spot: Spot, *, is_searched: bool) -> Finding:
     assert spot.node is not None
     assert spot.section is not None
     name, parent = spot.path[-1], ".".join(spot.path[:-1])
     holder = spot.holder.value if isinstance(spot.holder.value, dict) else {}
     given = [key for key, node in holder.items() if node.key_place is not None]
-    help = suggest_key(name, parent, spot.section, given, spot.siblings)
+    help = suggest_key(name, parent, spot.section, given, spot.siblings) if is_searched else valid_keys(spot.section)
     where = _in_section(parent, spot.holder, spot.siblings)
-    message = f"unknown key `{printable(name)}`{where}" if parent else f"unknown section `{printable(name)}`"
+    message = f"unknown key `{_short(name)}`{where}" if parent else f"unknown section `{_short(name)}`"
     return Finding("MT021", spot.node.key_place or spot.node.place, message, help)
 
 
@@ -228,7 +232,8 @@ def _refused_value(spot: Spot, error: ErrorDetails) -> Finding:
         return Finding("MT024", _head(spot), message, help)
     place = node.place if node else _head(spot)
     if setting is None:
-        return Finding("MT024", place, f"`{spot.key}` is refused: {error['msg'].lower()}")
+        message = f"`{spot.key}` is refused: {error['msg'].lower()}"
+        return Finding("MT024", place, message, "docs/configuration.md lists what each key takes")
     message = f"`{spot.key}` cannot be {_bare(node) if node else 'this'}"
     if setting.choices:
         choice = node.value if node and isinstance(node.value, str) else ""

@@ -17,6 +17,9 @@ TAGS = ("name", "format", "preset")
 ONE_OR_MORE = ("data", "train")
 """The key that takes one source or a list of them."""
 
+MOST_LAYERS = 16
+"""Files that extend one another at most."""
+
 _KEY = re.compile(r"[^.=\s]+(\.[^.=\s]+)*")
 
 
@@ -99,6 +102,9 @@ def _read_base(base: Node, file: Path, shown: str, chain: list[Path]) -> Layers 
     if found.resolve() in chain:
         circle = " -> ".join(path.name for path in [*chain[chain.index(found.resolve()) :], found])
         return Finding("MT027", base.place, f"`extends` goes in a circle: {circle}", "take one `extends` out")
+    if len(chain) >= MOST_LAYERS:
+        message = f"more than {MOST_LAYERS} files extend one another"
+        return Finding("MT027", base.place, message, "write the settings of some of them into one file")
     shown_base = os.path.normpath(os.path.join(os.path.dirname(shown), name)) if found == beside else os.fspath(found)
     return _read(found, shown_base, chain)
 

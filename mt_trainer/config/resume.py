@@ -1,7 +1,9 @@
 """Which settings may change when a run is resumed.
 
 A key is `harmless` if the resumed run's weights, best checkpoint and reproducible log then are those of a run that had
-the new value all along; else it is `fixed`, and changing it needs a new run folder.
+the new value all along. A `limit` only says when the run ends: it may change, but that is told, because a run that has
+come to its end before was validated there, and one that is beyond its new end stays there. All others are `fixed`:
+changing them needs a new run folder.
 """
 
 from typing import Any, Literal
@@ -9,7 +11,7 @@ from typing import Any, Literal
 from mt_trainer.config.resolved import differences
 from mt_trainer.config.schema import TrainConfig
 
-Resumption = Literal["harmless", "fixed", "fixed_if_scheduled"]
+Resumption = Literal["harmless", "limit", "fixed", "fixed_if_scheduled"]
 
 RESUMPTION: dict[str, Resumption] = {
     # another corpus or another dev set is another run; the test sets are only scored at the end
@@ -25,6 +27,8 @@ RESUMPTION: dict[str, Resumption] = {
     "data.subword_alpha": "fixed",
     "data.subword_num_best": "fixed",
     "data.on_invalid_text": "fixed",
+    # it refuses or lets pass, and changes nothing
+    "data.max_overlap": "harmless",
     "tokenizer.algorithm": "fixed",
     "tokenizer.vocab_size": "fixed",
     "tokenizer.joint": "fixed",
@@ -57,21 +61,26 @@ RESUMPTION: dict[str, Resumption] = {
     "training.batch_tokens": "fixed",
     # the split into micro-batches changes the order of sums and the dropout masks, so the last bits
     "training.accumulation": "fixed",
-    # linear, cosine and wsd decay towards it; for the others it only says when to stop
+    # linear, cosine and wsd decay towards it; for the others it is a limit
     "training.max_steps": "fixed_if_scheduled",
-    "training.max_epochs": "harmless",
-    "training.max_tokens": "harmless",
-    "training.max_seconds": "harmless",
+    "training.max_epochs": "limit",
+    "training.max_tokens": "limit",
+    "training.max_seconds": "limit",
     # it decides which steps have a line in the log
     "training.log_every_steps": "fixed",
     # validations decide which checkpoints exist, which is the best and when patience ends
     "training.validate_every_steps": "fixed",
     "training.select_by": "fixed",
-    "training.patience": "harmless",
+    "training.patience": "limit",
     # only how many older checkpoints lie there: the best, the newest and those to be averaged stay in any case
     "training.keep_checkpoints": "harmless",
     # the average is itself a checkpoint and can be the best; those it needs may be gone already
     "training.average_checkpoints": "fixed",
+    # they decide how far a run goes, not what a step computes; no checkpoint is written after a divergence
+    "training.max_skipped_steps": "harmless",
+    "training.max_ppl_ratio": "harmless",
+    "training.on_divergence": "harmless",
+    "training.max_roll_backs": "harmless",
     "training.ema_decay": "fixed",
     # the search and the tokeniser of BLEU change the dev BLEU that the best checkpoint was chosen by
     "decoding.strategy": "fixed",
@@ -81,6 +90,7 @@ RESUMPTION: dict[str, Resumption] = {
     "decoding.max_length_constant": "fixed",
     "decoding.n_best": "fixed",
     "decoding.temperature": "fixed",
+    "decoding.precision": "fixed",
     "decoding.batch_tokens": "fixed",
     "evaluation.tokenize": "fixed",
     "evaluation.lowercase": "fixed",
@@ -117,7 +127,15 @@ def resumption_of(key: str) -> Resumption:
 
 def refused_on_resume(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, Any]]:
     """The differences that a resumed run cannot take, as `differences` gives them; empty if the run can go on."""
-    names = {old.optim.schedule.name, new.optim.schedule.name}
-    is_scheduled = not names.isdisjoint(SCHEDULES_TO_AN_END)
-    refused = {"fixed", "fixed_if_scheduled"} if is_scheduled else {"fixed"}
-    return [change for change in differences(old, new) if resumption_of(change[0]) in refused]
+    fixed = {"fixed", "fixed_if_scheduled"} if _has_scheduled_end(old, new) else {"fixed"}
+    return [change for change in differences(old, new) if resumption_of(change[0]) in fixed]
+
+
+def told_on_resume(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, Any]]:
+    """The differences that a resumed run takes, but that its log may show."""
+    limits = {"limit"} if _has_scheduled_end(old, new) else {"limit", "fixed_if_scheduled"}
+    return [change for change in differences(old, new) if resumption_of(change[0]) in limits]
+
+
+def _has_scheduled_end(old: TrainConfig, new: TrainConfig) -> bool:
+    return not {old.optim.schedule.name, new.optim.schedule.name}.isdisjoint(SCHEDULES_TO_AN_END)

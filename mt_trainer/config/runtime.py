@@ -30,6 +30,7 @@ class RuntimeConfig(Section):
         "CPU threads of each process; null for one a physical core, or what OMP_NUM_THREADS says.",
         unit="threads",
         ge=1,
+        le=1024,
     )
     rank_timeout_seconds: float = setting(
         300.0,

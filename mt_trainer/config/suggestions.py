@@ -114,7 +114,7 @@ def find_setting(key: str) -> Setting | None:
 
 def suggest_key(
     name: str, path: str, section: type[Section], given: Iterable[str], siblings: Mapping[str, type[Section]]
-) -> str | None:
+) -> str:
     """The help line for an unknown key.
 
     Args:
@@ -130,14 +130,14 @@ def suggest_key(
         return _closest(one_edit, own)
     owners = [tag for tag, sibling in siblings.items() if name in settings_of(sibling)]
     if owners:
-        return f"`{name}` belongs to {_listed(owners)}; {_valid_keys(own)}"
+        return f"`{name}` belongs to {_listed(owners)}; {valid_keys(section)}"
     if elsewhere := _elsewhere(name, path, within=0):
         return _closest(elsewhere, own, path)
     if close := nearest(name, free):
         return _closest(close, own)
     if elsewhere := _elsewhere(name, path, within=max(1, len(name) // 6)):
         return _closest(elsewhere, own, path)
-    return _valid_keys(own)
+    return valid_keys(section)
 
 
 def suggest_choice(word: str, choices: Iterable[str]) -> str:
@@ -193,5 +193,6 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _valid_keys(own: Mapping[str, Setting]) -> str:
-    return "valid keys here: " + ", ".join(f"`{key}`" for key in own)
+def valid_keys(section: type[Section]) -> str:
+    """The help line that lists all keys of a section."""
+    return "valid keys here: " + ", ".join(f"`{key}`" for key in settings_of(section))

@@ -44,6 +44,28 @@ class TrainingConfig(Section):
         unit="checkpoints",
         ge=0,
     )
+    max_skipped_steps: int = setting(
+        10,
+        "Steps whose loss or gradient is not finite that a run bears. Each is skipped: nothing that learns changes. "
+        "One more is a divergence.",
+        unit="steps",
+        ge=0,
+        le=1000,
+    )
+    max_ppl_ratio: float | None = setting(
+        20.0,
+        "It is a divergence, too, if the perplexity since the last log line, or on dev, is more than this many times "
+        "what it was at the last validation; null for never.",
+        gt=1.0,
+    )
+    on_divergence: Literal["stop", "roll_back"] = setting(
+        "stop",
+        "Stop with exit status 3, or go back to the last validated checkpoint and leave out the data of the steps that "
+        "diverged.",
+    )
+    max_roll_backs: int = setting(
+        3, "How often a run goes back; then the next divergence stops it.", unit="times", ge=1, le=1000
+    )
     ema_decay: float = setting(
         0.0, "Decay of the exponential moving average of the weights; 0 for off.", ge=0.0, lt=1.0
     )

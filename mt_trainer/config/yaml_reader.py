@@ -17,6 +17,8 @@ from mt_trainer.errors import ConfigError
 
 LARGEST_FILE_BYTES = 256 * 1024
 DEEPEST_NESTING = 32
+MOST_VALUES = 5000
+"""Keys and values of one file; a resolved config has some two hundred."""
 LONGEST_INTEGER = 40
 """Digits; Python refuses to read integers of several thousand."""
 
@@ -103,6 +105,7 @@ class _Reader:
         self.shown = shown
         self.lines = _LINE_BREAK.split(text)
         self.findings: list[Finding] = []
+        self.num_values = 0
         try:
             self.loader = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
@@ -128,6 +131,9 @@ class _Reader:
         event = self._next()
         if depth > DEEPEST_NESTING:
             raise self._fatal(event, f"nested more than {DEEPEST_NESTING} levels deep", "check the brackets")
+        self.num_values += 1
+        if self.num_values > MOST_VALUES:
+            raise self._fatal(event, f"more than {MOST_VALUES:,} keys and values", "is it a config?")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._refuse(
                 event, "anchors (`&`) and aliases (`*`) are not allowed", "write the value out, or use `extends`"

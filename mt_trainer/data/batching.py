@@ -21,8 +21,9 @@ def pack_rows(
 ) -> list[Row]:
     """Put pairs into rows so that each side of a row holds at most row_length tokens.
 
-    Best-fit decreasing: the longest pair first, each into the fullest row that has room for its longer side. Pairs of
-    equal length keep the order of `indexes`, so a shuffled input gives different neighbours every epoch.
+    Best-fit decreasing on both sides: the pair with the most tokens first, each into a row where it leaves the least
+    room on the target side, and of these the least on the source side. Pairs of equal length keep the order of
+    `indexes`, so a shuffled input gives different neighbours every epoch.
 
     Args:
         indexes: the pairs to pack.
@@ -33,31 +34,41 @@ def pack_rows(
         ValueError: if a pair is longer than a row.
     """
     rows: list[Row] = []
-    room: list[tuple[int, int]] = []  # positions left in each row, source and target
-    # open_rows[n] holds the rows with n positions left on their fuller side; bit n of `has_room` says whether any is.
-    open_rows: list[list[int]] = [[] for _ in range(row_length + 1)]
-    has_room = 0
-    for i in sorted(range(len(indexes)), key=lambda i: -max(src_lengths[i], tgt_lengths[i])):
+    # open_rows[t][s] holds the rows with room for t target and s source tokens; bit s of src_rooms[t] says whether
+    # there is one, bit t of tgt_rooms whether src_rooms[t] has any bit.
+    open_rows: list[list[list[int]]] = [[[] for _ in range(row_length + 1)] for _ in range(row_length + 1)]
+    src_rooms, tgt_rooms = [0] * (row_length + 1), 0
+    for i in sorted(range(len(indexes)), key=lambda i: -src_lengths[i] - tgt_lengths[i]):
         src_length, tgt_length = src_lengths[i], tgt_lengths[i]
-        needed = max(src_length, tgt_length)
-        if needed > row_length:
+        if max(src_length, tgt_length) > row_length:
             raise ValueError(f"a pair of {src_length} and {tgt_length} tokens does not fit into rows of {row_length}")
-        enough = has_room >> needed
-        if enough:
-            left = needed + (enough & -enough).bit_length() - 1
-            row = open_rows[left].pop()
-            if not open_rows[left]:
-                has_room ^= 1 << left
-        else:
-            row = len(rows)
+        src_room = tgt_room = row_length
+        row = len(rows)
+        for t in set_bits(tgt_rooms >> tgt_length, first=tgt_length):
+            enough = src_rooms[t] >> src_length
+            if enough:
+                src_room, tgt_room = next(set_bits(enough, first=src_length)), t
+                row = open_rows[tgt_room][src_room].pop()
+                if not open_rows[tgt_room][src_room]:
+                    src_rooms[tgt_room] ^= 1 << src_room
+                    tgt_rooms ^= (not src_rooms[tgt_room]) << tgt_room
+                break
+        if row == len(rows):
             rows.append([])
-            room.append((row_length, row_length))
         rows[row].append(indexes[i])
-        room[row] = (room[row][0] - src_length, room[row][1] - tgt_length)
-        left = min(room[row])
-        open_rows[left].append(row)
-        has_room |= 1 << left
+        src_room, tgt_room = src_room - src_length, tgt_room - tgt_length
+        open_rows[tgt_room][src_room].append(row)
+        src_rooms[tgt_room] |= 1 << src_room
+        tgt_rooms |= 1 << tgt_room
     return rows
+
+
+def set_bits(mask: int, *, first: int) -> Iterator[int]:
+    """The numbers of the bits that are set, rising; the lowest bit of `mask` has the number `first`."""
+    while mask:
+        lowest = mask & -mask
+        yield first + lowest.bit_length() - 1
+        mask ^= lowest
 
 
 def epoch_batches(

@@ -16,10 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mt_trainer.artefacts import read_json, require_file
 from mt_trainer.errors import DataError, Problem
 
 CORPUS_FORMAT = 1
 """Changes with the layout, so that older folders are rebuilt."""
+
+NUMBERS = ("uint8", "uint16", "uint32", "uint64", "int32", "int64", "float32", "float64")
+"""What an array can hold. Objects, which numpy would map too, are addresses in memory."""
 
 SMALL_VOCAB = 1 << 16
 META_FILE = "meta.json"
@@ -111,7 +115,7 @@ class Corpus:
         """
         self._folder = folder
         try:
-            self.meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+            self.meta: dict[str, Any] = read_json(folder / META_FILE)
             self.num_pairs: int = self.meta["num_pairs"]
             described = self.meta["arrays"]
             self._arrays = {name: self._verified(name, **description) for name, description in described.items()}
@@ -130,6 +134,11 @@ class Corpus:
         self.tgt_lengths: NDArray[np.int32] = np.diff(self._tgt_offsets).astype(np.int32)
         names = [f"{side}_{kind}" for side in ("src", "tgt") for kind in ("tokens", "offsets")]
         self.content_hash = hashlib.sha256(" ".join(described[name]["sha256"] for name in names).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Of its folder: in the cache the key of what it was made from."""
+        return self._folder.name
 
     @property
     def num_target_tokens(self) -> int:
@@ -160,7 +169,9 @@ class Corpus:
 
     def _verified(self, name: str, *, dtype: str, bytes: int, sha256: str) -> NDArray[Any]:
         path = self._folder / f"{name}.bin"
-        size = path.stat().st_size
+        if path.parent != self._folder or dtype not in NUMBERS:
+            raise ValueError(f"an array is called {name} and holds {dtype}")
+        size = require_file(path)
         if size != bytes:
             raise ValueError(f"{path.name} has {size:,} bytes, not {bytes:,}")
         if not size:  # an empty file cannot be mapped

@@ -60,7 +60,8 @@ def kept_pairs(texts: Sequence[ParallelText], verdicts: NDArray[np.uint8]) -> It
 
 def changed_while_reading(texts: Sequence[ParallelText]) -> Problem:
     """MT050: what was read first and what was read later do not belong together."""
-    return Problem("MT050", "a file was changed while it was read", where=", ".join(text.name for text in texts))
+    where, advice = ", ".join(text.name for text in texts), "start again when nobody writes to it any more"
+    return Problem("MT050", "a file was changed while it was read", where=where, help=advice)
 
 
 def sampled(items: Iterable[Item], *, num_items: int, max_items: int) -> Iterator[Item]:
@@ -145,6 +146,38 @@ def coverage(tokenizer: Tokenizer, lines: Sequence[str]) -> Coverage:
     )
 
 
+@dataclass(frozen=True)
+class EncodedChunk:
+    """Pairs that passed the text filters, in their order, encoded and judged by their lengths.
+
+    Attributes:
+        pairs: their texts.
+        src_ids, tgt_ids: their pieces, without special ids.
+        verdicts: a `Verdict` each.
+    """
+
+    pairs: list[tuple[str, str]]
+    src_ids: list[list[int]]
+    tgt_ids: list[list[int]]
+    verdicts: NDArray[np.uint8]
+
+
+def encoded_chunks(
+    texts: Sequence[ParallelText], verdicts: NDArray[np.uint8], tokenizers: TokenizerPair, config: DataConfig
+) -> Iterator[EncodedChunk]:
+    """The pairs whose verdict is KEPT, encoded, with the verdict that their lengths lead to."""
+    for pairs in _chunks(kept_pairs(texts, verdicts)):
+        src_ids = tokenizers.src.encode([src for src, _ in pairs])
+        tgt_ids = tokenizers.tgt.encode([tgt for _, tgt in pairs])
+        found = judge_lengths(
+            np.array([len(ids) for ids in src_ids], dtype=np.int32),
+            np.array([len(ids) for ids in tgt_ids], dtype=np.int32),
+            max_length=config.max_length,
+            max_length_ratio=config.max_length_ratio,
+        )
+        yield EncodedChunk(pairs, src_ids, tgt_ids, found)
+
+
 def encode_corpus(
     folder: Path,
     texts: Sequence[ParallelText],
@@ -166,21 +199,13 @@ def encode_corpus(
     try:
         start = 0
         with tqdm(total=len(places), desc="encoding", unit=" pairs", disable=None, leave=False) as progress:
-            for chunk in _chunks(kept_pairs(texts, verdicts.copy())):
-                src_ids = tokenizers.src.encode([src for src, _ in chunk])
-                tgt_ids = tokenizers.tgt.encode([tgt for _, tgt in chunk])
-                found = judge_lengths(
-                    np.array([len(ids) for ids in src_ids], dtype=np.int32),
-                    np.array([len(ids) for ids in tgt_ids], dtype=np.int32),
-                    max_length=config.max_length,
-                    max_length_ratio=config.max_length_ratio,
-                )
-                verdicts[places[start : start + len(chunk)]] = found
-                kept = np.flatnonzero(found == Verdict.KEPT).tolist()
-                writer.append([src_ids[i] for i in kept], [tgt_ids[i] for i in kept])
-                hashes.append(text_hashes(chunk[i][0] for i in kept))
-                start += len(chunk)
-                progress.update(len(chunk))
+            for chunk in encoded_chunks(texts, verdicts.copy(), tokenizers, config):
+                verdicts[places[start : start + len(chunk.pairs)]] = chunk.verdicts
+                kept = np.flatnonzero(chunk.verdicts == Verdict.KEPT).tolist()
+                writer.append([chunk.src_ids[i] for i in kept], [chunk.tgt_ids[i] for i in kept])
+                hashes.append(text_hashes(chunk.pairs[i][0] for i in kept))
+                start += len(chunk.pairs)
+                progress.update(len(chunk.pairs))
         counts = count_verdicts(verdicts, invalid_text=sum(text.num_invalid for text in texts))
         require_pairs(counts)
         exact, alike = (np.unique(np.concatenate(parts)) for parts in zip(*hashes, strict=True))

@@ -2,13 +2,14 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mt_trainer.config.data import SourceConfig
+from mt_trainer.data.checking.catalogue import CHECKS, Grade
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.sources import read_source
 from mt_trainer.errors import DataError, Problem
@@ -42,6 +43,8 @@ class EvalSet:
         if self.train_overlap is None:
             return f"{line}; overlap with training not counted"
         line += f"; {self.train_overlap:,} of the sources also occur in training"
+        if CHECKS["overlap"].grade(self.train_overlap, len(self.src_texts)) is Grade.FAULT:
+            line = f"warning: {line}"
         return f"{line} ({self.exact_train_overlap or 0:,} letter for letter)" if self.train_overlap else line
 
 
@@ -58,7 +61,8 @@ def read_evaluation_set(name: str, text: ParallelText) -> EvalSet:
     """
     pairs = list(text.pairs())
     if not pairs:
-        raise DataError(Problem("MT054", f"the evaluation set `{name}` has no pairs", where=text.name))
+        message, advice = f"the evaluation set `{name}` has no pairs", "give text, or leave the set out"
+        raise DataError(Problem("MT054", message, where=text.name, help=advice))
     return EvalSet(
         name=name,
         src_texts=[src for src, _ in pairs],
@@ -82,6 +86,30 @@ def with_overlap(eval_set: EvalSet, *, exact: NDArray[np.uint64], alike: NDArray
     hashes = text_hashes(text for text in eval_set.src_texts if text.strip())
     found = [_num_found(wanted, train) for wanted, train in zip(hashes, (exact, alike), strict=True)]
     return replace(eval_set, exact_train_overlap=found[0], train_overlap=found[1])
+
+
+def require_little_overlap(sets: Mapping[str, EvalSet], max_overlap: float | None) -> None:
+    """Refuses sets of which training gives away too much.
+
+    Args:
+        sets: with their overlap counted, by their keys in the config.
+        max_overlap: largest share of the sources that may also occur in training; None for any.
+
+    Raises:
+        DataError: MT058 for each set with more.
+    """
+    problems = []
+    for key, each in sets.items():
+        share = (each.train_overlap or 0) / len(each.src_texts)
+        if max_overlap is not None and share > max_overlap:
+            message = (
+                f"{each.train_overlap:,} of the {len(each.src_texts):,} sources of `{each.name}` also occur in "
+                f"training: {share:.2%}, more than `data.max_overlap` {max_overlap:.2%}"
+            )
+            advice = "`mt-data check` names them; remove them from the training text, or allow more"
+            problems.append(Problem("MT058", message, where=key, help=advice))
+    if problems:
+        raise DataError(problems)
 
 
 def normalised(text: str) -> str:

@@ -2,24 +2,28 @@
 
 import hashlib
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mt_trainer.data.reading import PairRow
+from mt_trainer.data.reading import FileTraits, PairRow
 from mt_trainer.errors import DataError, Problem
 
 FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 ROWS_AT_ONCE = 1000
+
+_COMMIT = re.compile(r"[@/]([0-9a-f]{40})/")
 
 
 class HuggingFaceTable:
     """The rows of one split; columns are found by name, also inside a `translation: {en: ..., de: ...}` column.
 
     A local table is read straight from its files at every pass: the cache of `datasets` takes a file of the same size
-    and date for unchanged. Nothing of a data set is ever executed. A line feed inside a text becomes a space, so that
-    a text is always one line.
+    and date for unchanged. Which files of a folder belong to a split is read off their names alone: what its README.md
+    says of them, which may be an address in the network, is not asked. Nothing of a data set is ever executed. A line
+    feed inside a text becomes a space, so that a text is always one line.
     """
 
     def __init__(
@@ -47,7 +51,8 @@ class HuggingFaceTable:
     def missing(self) -> list[Problem]:
         """MT050 for a path that can only be local and does not exist, MT003 without the package."""
         if not self.is_local and (self.path.startswith((".", "/", "~")) or Path(self.path).suffix in FORMATS):
-            return [Problem("MT050", "no such file or folder", where=self.path)]
+            advice = "paths are relative to the working directory"
+            return [Problem("MT050", "no such file or folder", where=self.path, help=advice)]
         try:
             _import_datasets()
         except DataError as error:
@@ -72,9 +77,22 @@ class HuggingFaceTable:
         """A warning when a hub data set is read without a revision: its content may change."""
         if self.is_local or self.revision:
             return []
-        return [
-            f"warning: {self.name} has no `revision`, so a later run may read other text; a commit of it pins the text"
-        ]
+        commits = self._commits()
+        pin = f"`revision: {commits[0]}`, which was read now," if len(commits) == 1 else "a commit of it"
+        return [f"warning: {self.name} has no `revision`, so a later run may read other text; {pin} pins the text"]
+
+    def _commits(self) -> list[str]:
+        """The commits of the hub that the last reading took its files from, as their addresses name them."""
+        checksums = getattr(getattr(self._hub_table, "info", None), "download_checksums", None) or {}
+        return sorted({found[1] for address in checksums if (found := _COMMIT.search(address))})
+
+    def places(self, number: int) -> tuple[str, str]:
+        """The row that both sides stand in."""
+        return f"{self.name}: row {number}", f"{self.name}: row {number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Nothing: a table is no text file."""
+        return []
 
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem (MT052) in the place of a row without text.
@@ -90,8 +108,9 @@ class HuggingFaceTable:
                 if isinstance(src, str) and isinstance(tgt, str) and "\0" not in src and "\0" not in tgt:
                     yield src.replace("\n", " "), tgt.replace("\n", " ")
                 else:
-                    where = f"{self.name}: row {number}"
-                    yield Problem("MT052", f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}", where=where)
+                    where, _ = self.places(number)
+                    message = f"the row holds no text: {_shortened(src)} | {_shortened(tgt)}"
+                    yield Problem("MT052", message, where=where, help="both columns need text without NUL bytes")
 
     def _batches(self) -> Iterator[dict[str, list[Any]]]:
         try:
@@ -114,19 +133,34 @@ class HuggingFaceTable:
             raise self._cannot_load(error) from error
 
     def _load_local(self, datasets: ModuleType) -> Any:
-        root = Path(self.path)
-        suffixes = {file.suffix for file in ([root] if root.is_file() else root.rglob("*"))}
+        kind, files = self._local_files()
         options: dict[str, Any] = {}
-        if suffixes & FORMATS.keys() == {".csv"}:
+        if kind == "csv":
             # Otherwise pandas takes the texts "NA" and "null" for missing values, and "7.50" for a number.
             columns = [column for column in (*self.asked_columns, *self.languages) if column is not None]
             options = {"keep_default_na": False, "converters": dict.fromkeys(columns, str)}
+        data_files = {self.split: files}
+        table = datasets.load_dataset(kind, data_files=data_files, split=self.split, streaming=True, **options)
+        # An image or a sound beside the text may be an address in the network; only a described table has any.
+        return table.decode(False) if table.features is not None else table
+
+    def _local_files(self) -> tuple[str, list[str]]:
+        """The format and the files of the split: the one file, or those of the folder (or of `config` below it)."""
+        root = Path(self.path)
         if root.is_file():
-            files = {self.split: str(root)}
-            return datasets.load_dataset(
-                FORMATS.get(root.suffix, "json"), data_files=files, split=self.split, streaming=True, **options
-            )
-        return datasets.load_dataset(str(root), self.config, split=self.split, streaming=True, **options)
+            return FORMATS.get(root.suffix, "json"), [str(root)]
+        from datasets.data_files import DataFilesDict, get_data_patterns
+
+        folder = root / self.config if self.config else root
+        base = folder.resolve().as_posix()
+        found = DataFilesDict.from_patterns(get_data_patterns(base), base_path=base, allowed_extensions=list(FORMATS))
+        files = [str(file) for file in found.get(self.split, [])]
+        if not files:
+            raise FileNotFoundError(f"{folder} has no file of the split `{self.split}`")
+        kinds = sorted({FORMATS[Path(file).suffix] for file in files})
+        if len(kinds) > 1:
+            raise ValueError(f"the split has files of several formats: {', '.join(kinds)}")
+        return kinds[0], files
 
     def _cannot_load(self, error: Exception) -> DataError:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -165,10 +199,12 @@ class HuggingFaceTable:
 
 def _import_datasets() -> ModuleType:
     try:
-        return importlib.import_module("datasets")
+        datasets = importlib.import_module("datasets")
     except ImportError as error:
         message = f"this source needs the package `datasets`: {error}"
         raise DataError(Problem("MT003", message, help="pip install datasets")) from error
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # or it reports every reading, of local files too
+    return datasets
 
 
 def _shortened(value: Any) -> str:

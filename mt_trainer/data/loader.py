@@ -3,6 +3,7 @@
 R rows of a batch, L row_length.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,8 @@ class Batch:
     num_tokens: int
     """Target tokens to predict, EOS included."""
     num_pairs: int
+    rows: list[Row]
+    """Indexes of the pairs in each row, in order."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -66,12 +69,15 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
         tgt_segments=torch.from_numpy(tgt_segments),
         num_tokens=int((tgt_segments != 0).sum()),
         num_pairs=sum(map(len, rows)),
+        rows=rows,
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Position:
     """Where training stands in the data: everything before it was consumed exactly once an epoch.
+
+    What comes later in the data is greater.
 
     Attributes:
         epoch: from 0.
@@ -151,7 +157,7 @@ class Loader:
         """
         epoch, skip = start.epoch, start.pairs
         while True:
-            pairs = self.corpus if self.sampler is None else self.sampler.draw(epoch)
+            pairs = self.pairs_of(epoch)
             batches = epoch_batches(
                 pairs.src_lengths + 1,
                 pairs.tgt_lengths + 1,
@@ -172,6 +178,22 @@ class Loader:
                     yield self._deal(pairs, rows, after)
             epoch, skip = epoch + 1, 0
 
+    def of_all_ranks(self) -> "Loader":
+        """One that has all micro-batches of a step."""
+        whole = copy.copy(self)
+        whole.accumulation, whole.rank, whole.world_size = self.accumulation * self.world_size, 0, 1
+        return whole
+
+    def pairs_of(self, epoch: int) -> Pairs:
+        """The pairs as an epoch has them."""
+        return self.corpus if self.sampler is None else self.sampler.draw(epoch)
+
+    def batch(self, pairs: Pairs, rows: list[Row]) -> Batch:
+        """The tensors of some rows of pairs."""
+        return collate(
+            pairs, rows, row_length=self.row_length, pad_id=self.pad_id, bos_id=self.bos_id, eos_id=self.eos_id
+        )
+
     def _deal(self, pairs: Pairs, rows: list[Row], after: Position) -> StepBatches:
         """What this rank has of a step, whose rows are dealt out in order to micro-batches.
 
@@ -190,17 +212,7 @@ class Loader:
             for pair in row
         ]
         return StepBatches(
-            tuple(
-                collate(
-                    pairs,
-                    part,
-                    row_length=self.row_length,
-                    pad_id=self.pad_id,
-                    bos_id=self.bos_id,
-                    eos_id=self.eos_id,
-                )
-                for part in own
-            ),
+            tuple(self.batch(pairs, part) for part in own),
             after,
             rank=self.rank,
             world_size=self.world_size,

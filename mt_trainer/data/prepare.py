@@ -9,29 +9,33 @@ Nothing is written before all text has been read once without a fault.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mt_trainer.config.data import DataConfig, TokenizerConfig
+from mt_trainer.config.data import DataConfig
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.data.cache import cache_key, new_folder
 from mt_trainer.data.cleaning import CleaningCounts, count_verdicts, judge_texts
 from mt_trainer.data.corpus import CORPUS_FORMAT, Corpus
 from mt_trainer.data.encoding import all_pairs, changed_while_reading, encode_corpus, require_pairs, train_tokenizers
-from mt_trainer.data.evaluation_sets import EvalSet, evaluation_text, read_evaluation_set, with_overlap
+from mt_trainer.data.evaluation_sets import (
+    EvalSet,
+    evaluation_text,
+    read_evaluation_set,
+    require_little_overlap,
+    with_overlap,
+)
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.sources import read_source, require_sources
-from mt_trainer.errors import DataError, MtError, Problem, TokenizerError
-from mt_trainer.tokenizer import TRAINING_THREADS, Tokenizer, TokenizerPair
+from mt_trainer.data.tokenizers import keep_tokenizers, known_tokenizers
+from mt_trainer.errors import DataError, MtError, Problem
+from mt_trainer.tokenizer import TokenizerPair
 
 PREPARATION_FORMAT = 1
-"""Changes whenever the same text and settings would give another tokenizer or another selection of pairs."""
-
-HASH_FILE = "content_hash.txt"
+"""Changes whenever the same text and settings would give another selection of pairs."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class PreparedData:
         """What `data.json` says: counts by reason, content hashes, and how much of each set the training text knows."""
         return {
             "corpus": self.corpus_hash,
+            "cached_as": self.train.name,
             "tokenizer": self.tokenizers.content_hash,
             "counts": asdict(self.counts),
             "notes": list(self.notes),
@@ -98,10 +103,8 @@ def prepare_data(
     texts = training_texts(data)
     evaluation = [("dev", evaluation_text(data.dev, **languages))]
     evaluation += [(name, evaluation_text(source, **languages)) for name, source in data.test.items()]
-    require_sources(
-        training_sources(texts)
-        | {"data.dev" if name == "dev" else f"data.test.{name}": text for name, text in evaluation}
-    )
+    keys = {name: "data.dev" if name == "dev" else f"data.test.{name}" for name, _ in evaluation}
+    require_sources(training_sources(texts) | {keys[name]: text for name, text in evaluation})
 
     problems: list[Problem] = []
     eval_sets: list[EvalSet] = []
@@ -128,6 +131,7 @@ def prepare_data(
     announce(f"training text: {counts.describe()}")
     for line in [*counts.notable(), *notes, *(eval_set.describe_overlap() for eval_set in eval_sets)]:
         announce(line)
+    require_little_overlap({keys[eval_set.name]: eval_set for eval_set in eval_sets}, data.max_overlap)
     test = {eval_set.name: eval_set for eval_set in eval_sets[1:]}
     return PreparedData(tokenizers=tokenizers, train=corpus, counts=counts, dev=eval_sets[0], test=test, notes=notes)
 
@@ -141,14 +145,8 @@ def _tokenizers_and_corpus(
 ) -> tuple[TokenizerPair, Corpus]:
     """Both from the cache, or made now; when there are `problems` already, reading ends before anything is made."""
     data, cache = config.data, Path(config.runtime.cache_folder)
-    given = given_tokenizers(config.tokenizer)
-    if given is not None and data.subword_alpha is not None:
-        require_unigram(given)
     fingerprints = [text.fingerprint for text in texts]
-    tokenizer_folder = cache / "tokenizers" / _tokenizer_key(fingerprints, data, config.tokenizer)
-    tokenizers = given
-    if given is None and tokenizer_folder.exists():
-        tokenizers = _cached_tokenizers(tokenizer_folder)
+    tokenizers = known_tokenizers(config, fingerprints)
     if tokenizers is not None:
         if require_tokenizers is not None:
             require_tokenizers(tokenizers)
@@ -176,26 +174,8 @@ def _tokenizers_and_corpus(
         if [text.fingerprint for text in texts] != fingerprints:
             raise DataError(changed_while_reading(texts))
     if is_new:
-        with new_folder(tokenizer_folder) as folder:
-            tokenizers.save(folder)
-            (folder / HASH_FILE).write_text(tokenizers.content_hash, encoding="ascii")
+        keep_tokenizers(tokenizers, config, fingerprints)
     return tokenizers, Corpus(corpus_folder)
-
-
-def _cached_tokenizers(folder: Path) -> TokenizerPair:
-    """What was trained before.
-
-    Raises:
-        DataError: MT057 when a byte of it has changed.
-    """
-    try:
-        tokenizers = TokenizerPair.load(folder)
-        if (folder / HASH_FILE).read_text(encoding="ascii") == tokenizers.content_hash:
-            return tokenizers
-    except (TokenizerError, OSError, ValueError):
-        pass
-    advice = f"delete the folder, the tokenizer will be trained again: rm -r {folder}"
-    raise DataError(Problem("MT057", "the cached tokenizer is damaged", where=str(folder), help=advice))
 
 
 def judge_training_text(texts: Sequence[ParallelText], data: DataConfig) -> NDArray[np.uint8]:
@@ -225,52 +205,6 @@ def training_texts(data: DataConfig) -> list[ParallelText]:
 def training_sources(texts: Sequence[ParallelText]) -> dict[str, ParallelText]:
     """The sources of the training text by their keys in the config."""
     return {"data.train" if len(texts) == 1 else f"data.train.{i}": text for i, text in enumerate(texts)}
-
-
-def given_tokenizers(config: TokenizerConfig) -> TokenizerPair | None:
-    """The tokenizers whose model files the config names, or None when they are to be trained.
-
-    Raises:
-        TokenizerError: MT081 when a file cannot be used.
-    """
-    if config.model_file is not None:
-        joint = Tokenizer.load(config.model_file)
-        return TokenizerPair(src=joint, tgt=joint, is_joint=True)
-    if config.src_model_file is None or config.tgt_model_file is None:
-        return None
-    src, tgt = Tokenizer.load(config.src_model_file), Tokenizer.load(config.tgt_model_file)
-    return TokenizerPair(src=src, tgt=tgt, is_joint=False)
-
-
-def require_unigram(tokenizers: TokenizerPair) -> None:
-    """Refuses tokenizers whose segmentations have no probabilities to draw by.
-
-    Raises:
-        TokenizerError: MT084.
-    """
-    algorithms = {tokenizers.src.algorithm, tokenizers.tgt.algorithm}
-    if other := algorithms - {"unigram"}:
-        message = f"`data.subword_alpha` draws by a unigram model, but the tokenizer is of the kind {min(other)}"
-        advice = "give a unigram tokenizer, or leave `data.subword_alpha` out"
-        raise TokenizerError(Problem("MT084", message, where="data.subword_alpha", help=advice))
-
-
-def _tokenizer_key(fingerprints: Sequence[str], data: DataConfig, tokenizer: TokenizerConfig) -> str:
-    return cache_key(
-        {
-            "format": PREPARATION_FORMAT,
-            "sentencepiece": version("sentencepiece"),
-            "threads": TRAINING_THREADS,
-            "text": list(fingerprints),
-            "filters": {
-                "max_length": data.max_length,
-                "drop_identical": data.drop_identical,
-                "drop_duplicates": data.drop_duplicates,
-                "on_invalid_text": data.on_invalid_text,
-            },
-            "tokenizer": tokenizer.model_dump(mode="json"),
-        }
-    )
 
 
 def _corpus_key(fingerprints: Sequence[str], data: DataConfig, tokenizers: TokenizerPair) -> str:

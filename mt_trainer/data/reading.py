@@ -1,6 +1,7 @@
 """Parallel text whatever it comes from: a name, a fingerprint of its bytes, and pairs that can be read repeatedly."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mt_trainer.errors import DataError, Problem
@@ -10,6 +11,22 @@ PairRow = tuple[str, str] | Problem
 
 PROBLEMS_SHOWN = 5
 """Bad rows of one source that are shown in full; the others are counted."""
+
+
+@dataclass(frozen=True)
+class FileTraits:
+    """What reading a text file put right.
+
+    Attributes:
+        path: of the file.
+        num_lines, num_crlf: lines, and those of them that ended in CR LF.
+        has_byte_order_mark: whether the file begins with one.
+    """
+
+    path: str
+    num_lines: int
+    num_crlf: int
+    has_byte_order_mark: bool
 
 
 class RowReader(Protocol):
@@ -28,6 +45,12 @@ class RowReader(Protocol):
 
     def notes(self) -> list[str]:
         """What the last reading put right or has to warn of, for people."""
+
+    def places(self, number: int) -> tuple[str, str]:
+        """Where the two sides of a row, counted from 1, stand, such as `train.en:7` and `train.de:7`."""
+
+    def file_traits(self) -> list[FileTraits]:
+        """What the last reading found in text files; empty for what is none."""
 
 
 class ParallelText:
@@ -57,6 +80,22 @@ class ParallelText:
         """What the last reading put right or has to warn of, for people."""
         return self._reader.notes()
 
+    def places(self, number: int) -> tuple[str, str]:
+        """Where the two sides of a row, counted from 1, stand, such as `train.en:7` and `train.de:7`."""
+        return self._reader.places(number)
+
+    def file_traits(self) -> list[FileTraits]:
+        """What the last reading found in text files; empty for what is none."""
+        return self._reader.file_traits()
+
+    def rows(self) -> Iterator[PairRow]:
+        """All rows as they are, a Problem in the place of one that is not valid text, whatever is to be done with it.
+
+        Raises:
+            DataError: unequal line counts or a damaged file, after the rows that could be read.
+        """
+        yield from self._reader.rows()
+
     def pairs(self) -> Iterator[tuple[str, str]]:
         """The pairs (src, tgt) in order; each call starts anew and gives the same.
 
@@ -81,6 +120,17 @@ class ParallelText:
         self.num_invalid = num_invalid
         if self._on_invalid_text == "stop" and num_invalid > PROBLEMS_SHOWN:
             rest = num_invalid - PROBLEMS_SHOWN
-            problems.append(Problem(problems[0].code, f"and {rest:,} more such rows", where=self.name))
+            message, advice = f"and {rest:,} more such rows", "`data.on_invalid_text: skip` drops and counts them"
+            problems.append(Problem(problems[0].code, message, where=self.name, help=advice))
         if problems:
             raise DataError(problems)
+
+    def located_pairs(self) -> Iterator[tuple[int, tuple[str, str]]]:
+        """The pairs with the number of their row, counted from 1; rows that are no text are passed over.
+
+        Raises:
+            DataError: where the rest cannot be read.
+        """
+        for number, row in enumerate(self._reader.rows(), start=1):
+            if not isinstance(row, Problem):
+                yield number, row

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 from mt_trainer.config.data import HuggingFaceSource, PhrasebookSource, SourceConfig, TextSource, TsvSource
 from mt_trainer.data.hugging_face import HuggingFaceTable
-from mt_trainer.data.reading import PairRow, ParallelText, RowReader
+from mt_trainer.data.reading import FileTraits, PairRow, ParallelText, RowReader
 from mt_trainer.data.text_files import AlignedFiles, TsvFile
 from mt_trainer.errors import DataError, Problem
 
@@ -84,6 +84,14 @@ class Phrasebook:
 
     def notes(self) -> list[str]:
         """Nothing: generated text needs no mending."""
+        return []
+
+    def places(self, number: int) -> tuple[str, str]:
+        """The number of the sentence."""
+        return f"{self.name}:{number}", f"{self.name}:{number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Nothing: there is no file."""
         return []
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mt_trainer.data.reading import PairRow
+from mt_trainer.data.reading import FileTraits, PairRow
 from mt_trainer.errors import DataError, Problem
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -72,9 +72,10 @@ class TextFile:
         try:
             with Path(self.path).open("rb"):
                 return []
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path that is none
+            reason = getattr(error, "strerror", None) or error
             advice = "paths are relative to the working directory"
-            return [Problem("MT050", f"cannot read the file: {error.strerror or error}", where=self.path, help=advice)]
+            return [Problem("MT050", f"cannot read the file: {reason}", where=self.path, help=advice)]
 
     def fingerprint(self) -> str:
         """sha256 of the bytes on disk, in hexadecimal."""
@@ -97,7 +98,7 @@ class TextFile:
             raise DataError(problem) from error
         except OSError as error:
             message = f"reading failed after line {ends.num_lines:,}: {error.strerror or error}"
-            raise DataError(Problem("MT050", message, where=self.path)) from error
+            raise DataError(Problem("MT050", message, where=self.path, help="check the file and its disk")) from error
         self._ends = ends
 
     def texts(self) -> Iterator[str]:
@@ -111,6 +112,10 @@ class TextFile:
             if isinstance(row, Problem):
                 raise DataError(row)
             yield row[0]
+
+    def traits(self) -> FileTraits:
+        """What the last complete reading put right."""
+        return FileTraits(self.path, self._ends.num_lines, self._ends.num_crlf, self._ends.has_byte_order_mark)
 
     def notes(self) -> list[str]:
         """What the last reading put right, for people."""
@@ -155,6 +160,14 @@ class AlignedFiles:
         """What was put right while reading."""
         return self.src.notes() + self.tgt.notes()
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The line in either file."""
+        return f"{self.src.path}:{number}", f"{self.tgt.path}:{number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Of both files; of one, if it is both sides."""
+        return list(dict.fromkeys([self.src.traits(), self.tgt.traits()]))
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem in the place of one that is not valid text.
 
@@ -163,7 +176,7 @@ class AlignedFiles:
         """
         for number, (src, tgt) in enumerate(zip_longest(self.src.lines(), self.tgt.lines()), 1):
             if src is not None and tgt is not None:
-                yield decoded_pair(src, tgt, f"{self.src.path}:{number}", f"{self.tgt.path}:{number}")
+                yield decoded_pair(src, tgt, *self.places(number))
         if self.src.num_lines != self.tgt.num_lines:
             raise DataError(self._unequal())
 
@@ -207,6 +220,14 @@ class TsvFile:
         """What was put right while reading."""
         return self.file.notes()
 
+    def places(self, number: int) -> tuple[str, str]:
+        """The line that both sides stand in."""
+        return f"{self.name}:{number}", f"{self.name}:{number}"
+
+    def file_traits(self) -> list[FileTraits]:
+        """Of the file."""
+        return [self.file.traits()]
+
     def rows(self) -> Iterator[PairRow]:
         """The pairs; a Problem in the place of a row with too few columns (MT055) or invalid text (MT052).
 
@@ -214,7 +235,7 @@ class TsvFile:
         """
         needed = max(self.src_column, self.tgt_column)
         for number, line in enumerate(self.file.lines(), 1):
-            where = f"{self.name}:{number}"
+            where, _ = self.places(number)
             row = decoded_pair(line, b"", where, where)
             if isinstance(row, Problem):
                 yield row
@@ -224,7 +245,7 @@ class TsvFile:
                 yield "", ""
             elif len(columns) < needed:
                 message = f"the row has {len(columns)} tab-separated columns, column {needed} is asked for"
-                yield Problem("MT055", message, where=where)
+                yield Problem("MT055", message, where=where, help="`src_column` and `tgt_column` choose the columns")
             else:
                 yield columns[self.src_column - 1], columns[self.tgt_column - 1]
 

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mt_trainer.decoding.top_k import top_k
+
 COMPACT_SHARE = 1 / 8
 """Done sentences are dropped once they are this share of the batch: dropping copies the whole cache."""
 
@@ -31,7 +33,11 @@ class StepFunction(Protocol):
         """Append tokens, int64 [B', W], and return the logits of what follows, [B', W, V]."""
 
     def reorder(self, beams: Tensor) -> None:
-        """From now on beam w of sentence b continues what was beam beams[b, w]; int64 [B', W]."""
+        """From now on there are as many beams as are given, and beam w of sentence b continues beams[b, w] of before.
+
+        Args:
+            beams: int64 [B', W].
+        """
 
     def keep(self, sentences: Tensor) -> None:
         """Forget all sentences but these positions of the present batch, ascending; int64."""
@@ -81,7 +87,7 @@ def greedy_search(
     """
 
     def most_probable(log_probs: Tensor, sentences: Tensor, position: int) -> Tensor:
-        return log_probs.argmax(-1)
+        return top_k(log_probs.flatten(0, 1), 1)[1].view(log_probs.shape[:2])
 
     return _generate(
         step,
@@ -229,7 +235,7 @@ def beam_search(
     * at the sentence's longest length, where all live ones are ended.
 
     Args:
-        step: at its beginning, with beam_size beams a sentence.
+        step: at its beginning, with one beam a sentence.
         bos_id: the token that every output starts from.
         eos_id: the token that ends an output.
         forbidden_ids: tokens never generated.
@@ -247,24 +253,21 @@ def beam_search(
     places = torch.zeros_like(chosen[0])  # [B, W] where each ended: step * W + beam
     penalties = penalty_at(torch.arange(1, num_steps + 1, device=device), length_penalty)  # [T]
     sentences = torch.arange(num_sentences, device=device)  # [B'] which of the B the rows of the batch are
-    tokens = torch.full((num_sentences, beam_size), bos_id, device=device)  # [B', W]
-    live = torch.full_like(finished, -torch.inf)  # [B', W] log-probabilities, best first
-    live[:, 0] = 0.0  # the beams are still the same: only the first is expanded
+    tokens = torch.full((num_sentences, 1), bos_id, device=device)  # [B', W]; there is one beam before the first step
+    live = torch.zeros(num_sentences, 1, device=device)  # [B', W] log-probabilities, best first
     for t in range(num_steps):
-        log_probs = step(tokens).log_softmax(-1)  # [B', W, V]
-        ended = live + log_probs[..., eos_id]  # [B', W]
-        # The W best of all beams are among the W best of each: only W * W numbers are sorted together.
-        best = log_probs.index_fill_(-1, barred, -torch.inf).topk(min(beam_size, log_probs.shape[-1]))
-        live, index = (live[..., None] + best.values).flatten(1).topk(beam_size)  # [B', W]
-        parent = index // best.values.shape[-1]
-        tokens = best.indices.flatten(1).gather(1, index)
+        continued = step(tokens).log_softmax(-1).add_(live[..., None])  # [B', W, V]
+        num_beams, vocab_size = continued.shape[1:]
+        ended = continued[..., eos_id].clone()  # [B', W]
+        live, index = top_k(continued.index_fill_(-1, barred, -torch.inf).flatten(1), beam_size)  # [B', W]
+        parent, tokens = index // vocab_size, index % vocab_size
         chosen[t, sentences], parents[t, sentences] = tokens, parent
 
         is_last = max_lengths[sentences] == t + 1  # [B']
         top = torch.cat([live, ended], dim=1).topk(beam_size).indices  # [B', W] of 2 W, the second W ended
-        is_top = torch.zeros_like(ended, dtype=torch.bool).repeat(1, 2).scatter_(1, top, True)[:, beam_size:]
-        scores = (ended / penalties[t]).masked_fill(~(is_top | is_last[:, None]), -torch.inf)
-        here = (t * beam_size + torch.arange(beam_size, device=device)).expand_as(tokens)
+        is_top = torch.zeros_like(top[:, :1], dtype=torch.bool).repeat(1, beam_size + num_beams).scatter_(1, top, True)
+        scores = (ended / penalties[t]).masked_fill(~(is_top[:, beam_size:] | is_last[:, None]), -torch.inf)
+        here = (t * beam_size + torch.arange(num_beams, device=device)).expand_as(ended)
         pool, order = torch.cat([finished[sentences], scores], dim=1).topk(beam_size)  # [B', W]
         finished[sentences] = pool
         places[sentences] = torch.cat([places[sentences], here], dim=1).gather(1, order)

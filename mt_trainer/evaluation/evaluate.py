@@ -12,7 +12,10 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
-from mt_trainer.files import write_whole
+from mt_trainer.files import room, write_whole
+
+SHOWN_DIGITS = 12
+"""Hexadecimal digits of a hash that the table shows; the record has all."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class SetScores:
         hypotheses: the best translation of each source line, in their order.
         num_sentences: of the set.
         train_overlap: how many of its sources also stand in the training text; None where that was not counted.
-        hashes: sha256 of the texts that were compared, under `src`, `ref` and `hyp`.
+        hashes: sha256 of what was compared, under `src`, `ref` and `hyp`, and of what made the translations, under
+            `weights` and `tokenizer` where these are files.
         notes: what a reader of the scores should know; usually nothing.
         seconds: that translating took.
     """
@@ -45,7 +49,12 @@ class SetScores:
 
 
 def evaluate_set(
-    translator: Translator, metrics: Metrics, eval_set: EvalSet, *, progress: str | None = None
+    translator: Translator,
+    metrics: Metrics,
+    eval_set: EvalSet,
+    *,
+    made_by: Mapping[str, str] | None = None,
+    progress: str | None = None,
 ) -> SetScores:
     """Translates the raw source lines and compares the detokenised translations with the raw references.
 
@@ -53,6 +62,7 @@ def evaluate_set(
         translator: of the model to be judged.
         metrics: what to compute.
         eval_set: raw text, in its order.
+        made_by: sha256 of the translator's `weights` and `tokenizer`; None while it is being trained.
         progress: label of a progress bar; None for none.
 
     Raises:
@@ -77,7 +87,8 @@ def evaluate_set(
         hashes={
             side: hashlib.sha256(as_lines(texts)).hexdigest()
             for side, texts in (("src", eval_set.src_texts), ("ref", eval_set.tgt_texts), ("hyp", hypotheses))
-        },
+        }
+        | dict(made_by or {}),
         notes=tuple(notes),
         seconds=seconds,
     )
@@ -97,13 +108,16 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
     stem = result.name.replace(os.sep, "_")
     path = folder / f"{stem}.json"
     record = json.dumps(as_record(result, about=about), indent=2) + "\n"
+    lines = as_lines(result.hypotheses)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{stem}.hyp.txt", as_lines(result.hypotheses))
+        write_whole(folder / f"{stem}.hyp.txt", lines)
         write_whole(path, record.encode())
     except OSError as error:
-        message = f"the scores of `{result.name}` cannot be written: {error.strerror or error}"
-        raise CheckpointError(Problem("MT103", message, where=str(folder))) from error
+        why = f"{error.strerror or error} ({room(folder, len(lines) + len(record))})"
+        message = f"the scores of `{result.name}` cannot be written: {why}"
+        advice = "choose a folder that can be written: --output"
+        raise CheckpointError(Problem("MT103", message, where=str(folder), help=advice)) from error
     return path
 
 
@@ -122,17 +136,25 @@ def as_record(result: SetScores, *, about: Mapping[str, object]) -> dict[str, ob
 
 
 def scores_table(results: Sequence[SetScores]) -> str:
-    """For people: a line a set, scores to two places, then the signatures and notes."""
+    """For people: a line a set, scores to two places, then the signatures, what was compared, and notes.
+
+    `in training` is the number of sources that also occur in the training text; hashes are cut to `SHOWN_DIGITS`.
+    """
     titles = {"bleu": "BLEU", "chrf": "chrF", "bleu_moses_lowercase": "BLEU moses lc"}
     names = list(dict.fromkeys(score.name for result in results for score in result.scores))
     width = max(len("set"), *(len(result.name) for result in results))
-    lines = [f"{'set':<{width}}  sentences" + "".join(f"  {titles[name]:>6}" for name in names) + "  sentences/s"]
+    header = f"{'set':<{width}}  sentences" + "".join(f"  {titles[name]:>6}" for name in names)
+    lines = [f"{header}  in training  sentences/s"]
     for result in results:
         cells = "".join(f"  {result.value(name):>{max(6, len(titles[name]))}.2f}" for name in names)
         rate = result.num_sentences / result.seconds
-        lines.append(f"{result.name:<{width}}  {result.num_sentences:>9,}{cells}  {rate:>11.1f}")
+        overlap = "not counted" if result.train_overlap is None else f"{result.train_overlap:,}"
+        lines.append(f"{result.name:<{width}}  {result.num_sentences:>9,}{cells}  {overlap:>11}  {rate:>11.1f}")
     signatures = dict.fromkeys((score.name, score.signature) for result in results for score in result.scores)
     lines += [f"{titles[name]}: {signature}" for name, signature in signatures]
+    for result in results:
+        hashes = ", ".join(f"{name} {digest[:SHOWN_DIGITS]}" for name, digest in result.hashes.items())
+        lines.append(f"sha256: {result.name}: {hashes}")
     lines += [f"note: {result.name}: {note}" for result in results for note in result.notes]
     return "\n".join(lines)
 

@@ -1,19 +1,16 @@
 """BLEU and chrF on detokenised text, by sacreBLEU, each with the signature that makes it comparable."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 
 from mt_trainer.config.evaluation import EvaluationConfig
+from mt_trainer.data.checking.text_traits import TRACES_OF_TOKENISATION
 from mt_trainer.errors import ConfigError, DataError, Problem
 
 SUSPICIOUS_SHARE = 0.1
 """References are said to look tokenised from this share of lines with a trace of it."""
-
-TRACES_OF_TOKENISATION = re.compile(r"\S [.,!?]$| , |&(?:apos|quot|amp|#91|#93|#124);|@-@|@@ |\u2581")
-"""A mark that stands alone, an escape of the Moses tokeniser, joiners of Moses, subword-nmt and SentencePiece."""
 
 
 @dataclass(frozen=True)
@@ -178,4 +175,4 @@ def _check_sides(hypotheses: Sequence[str], references: Sequence[str]) -> None:
         message = f"there are {len(hypotheses):,} hypotheses for {len(references):,} references"
         raise DataError(Problem("MT140", message, help="both sides need one line for each sentence, in the same order"))
     if not references:
-        raise DataError(Problem("MT140", "there is no sentence to score"))
+        raise DataError(Problem("MT140", "there is no sentence to score", help="both sides need at least one line"))

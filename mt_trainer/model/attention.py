@@ -1,7 +1,7 @@
 """Multi-head attention over packed rows, and its key-value cache for decoding.
 
-B rows (decoding: sentences), T query positions, S key positions, D d_model, H heads, K head_dim, W beam_size,
-M longest output. Masks are boolean and True means *attend*.
+B rows (decoding: sentences), T query positions, S key positions, D d_model, H heads, K head_dim, W beams,
+R slots of the cache. Masks are boolean and True means *attend*.
 """
 
 from dataclasses import dataclass
@@ -70,25 +70,32 @@ def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, 
 
 @dataclass
 class KeyValueCache:
-    """What one decoder layer remembers while decoding. The cross-attention part is stored once a sentence."""
+    """What one decoder layer remembers while decoding: keys and values, stored once for all beams of a sentence.
 
-    self_keys: Tensor  # [B, W, H, M, K], written up to the current position
+    A step writes one slot for each beam. Which slots a beam descends from is known to `DecoderCache`, and is the mask
+    of attention: the beams of a sentence stand where query positions stand, and read the same keys. Nothing moves when
+    beams change places.
+    """
+
+    self_keys: Tensor  # [B, R, H, K], as many slots written as the steps so far had beams
     self_values: Tensor
     memory_keys: Tensor  # [B, H, S, K]
     memory_values: Tensor
 
-    def reorder(self, beams: Tensor, length: int) -> None:
-        """New beam w of sentence b goes on from old beam beams[b, w]; only the written prefix is copied."""
-        if beams.shape[1] == 1:
-            return
-        sentences = torch.arange(beams.shape[0], device=beams.device)[:, None]
-        self.self_keys[..., :length, :] = self.self_keys[sentences, beams, :, :length]
-        self.self_values[..., :length, :] = self.self_values[sentences, beams, :, :length]
+    def keep(self, sentences: Tensor, slots: Tensor) -> None:
+        """Forget all but these sentences [B'] and, of each of them, these slots [B', R'], which come to the front."""
+        self.self_keys, self.self_values = (
+            _moved_to_the_front(table, sentences, slots) for table in (self.self_keys, self.self_values)
+        )
+        if len(sentences) < len(self.memory_keys):
+            self.memory_keys, self.memory_values = self.memory_keys[sentences], self.memory_values[sentences]
 
-    def keep(self, sentences: Tensor) -> None:
-        """Forget all but these sentences [B']."""
-        self.self_keys, self.self_values = self.self_keys[sentences], self.self_values[sentences]
-        self.memory_keys, self.memory_values = self.memory_keys[sentences], self.memory_values[sentences]
+
+def _moved_to_the_front(table: Tensor, sentences: Tensor, slots: Tensor) -> Tensor:
+    """Part of a table [B, R, H, K], in its own memory: [B', R, H, K], of which the first slots are those given."""
+    front = table[: len(sentences)]
+    front[:, : slots.shape[1]] = table[sentences[:, None], slots]
+    return front
 
 
 class SelfAttention(nn.Module):
@@ -106,17 +113,21 @@ class SelfAttention(nn.Module):
         context = attend(query, key, value, mask, dropout=self.dropout if self.training else 0.0)
         return self._merge(context)
 
-    def step(self, x: Tensor, position: int, cache: KeyValueCache) -> Tensor:
-        """One position of each beam: x [B, W, D] -> [B, W, D]; writes its key and value into the cache."""
-        sentences, beams = x.shape[:2]
-        positions = torch.full((sentences * beams, 1), position, device=x.device)
-        query, key, value = self._project(x.reshape(sentences * beams, 1, -1), positions)
-        cache.self_keys[..., position, :] = key.view(sentences, beams, self.num_heads, -1)
-        cache.self_values[..., position, :] = value.view(sentences, beams, self.num_heads, -1)
-        keys = cache.self_keys[..., : position + 1, :].flatten(0, 1)
-        values = cache.self_values[..., : position + 1, :].flatten(0, 1)
-        context = F.scaled_dot_product_attention(query.to(keys.dtype), keys, values)
-        return self._merge(context).view(sentences, beams, -1)
+    def step(self, x: Tensor, position: int, ancestors: Tensor, cache: KeyValueCache) -> Tensor:
+        """One position of each beam: x [B, W, D] -> [B, W, D]; writes its key and value into the last W slots.
+
+        Args:
+            x: hidden states of the beams.
+            position: of all of them.
+            ancestors: bool [B, W, R'], the slots written so far and now that beam w continues.
+            cache: of this layer.
+        """
+        num_beams, num_slots = ancestors.shape[1:]
+        query, key, value = self._project(x, torch.full(x.shape[:2], position, device=x.device))
+        cache.self_keys[:, num_slots - num_beams : num_slots] = key.transpose(1, 2)
+        cache.self_values[:, num_slots - num_beams : num_slots] = value.transpose(1, 2)
+        keys, values = (table[:, :num_slots].transpose(1, 2) for table in (cache.self_keys, cache.self_values))
+        return self._merge(attend(query.to(keys.dtype), keys, values, ancestors[:, None], dropout=0.0))
 
     def _project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, T, D] -> query, key, value, each [B, H, T, K]."""

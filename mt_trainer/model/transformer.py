@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer (Vaswani et al., 2017), pre- or post-norm, over packed rows.
 
-B rows, S source positions, T target positions, D d_model, H heads, K head_dim, V vocabulary, W beam_size,
-M longest output.
+B rows, S source positions, T target positions, D d_model, H heads, K head_dim, V vocabulary, W beams,
+R slots of the cache.
 A *segment* is one sentence inside a row: 1, 2, ... in order, 0 for padding. A row may hold one sentence or many.
 """
 
@@ -16,6 +16,10 @@ from mt_trainer.model.attention import CrossAttention, KeyValueCache, SelfAttent
 from mt_trainer.model.dropout import Dropout
 from mt_trainer.model.feed_forward import Activation, FeedForward
 from mt_trainer.model.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_of
+
+FORGET_EVERY = 8
+"""Steps of decoding after which what no beam descends from is forgotten: moving the rest costs about what a step does
+in attention."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ class DecoderLayer(nn.Module):
         x = self.around_cross_attention(x, lambda y: self.cross_attention(y, memory, memory_mask))
         return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
 
-    def step(self, x: Tensor, position: int, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
-        """One position of every beam: x [B, W, D], memory_mask [B, S] -> [B, W, D]."""
-        x = self.around_self_attention(x, lambda y: self.self_attention.step(y, position, cache))
+    def step(self, x: Tensor, position: int, ancestors: Tensor, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
+        """One position of every beam: x [B, W, D], ancestors [B, W, R'], memory_mask [B, S] -> [B, W, D]."""
+        x = self.around_self_attention(x, lambda y: self.self_attention.step(y, position, ancestors, cache))
         x = self.around_cross_attention(x, lambda y: self.cross_attention.step(y, memory_mask, cache))
         return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
 
@@ -97,19 +101,27 @@ class DecoderCache:
 
     layers: list[KeyValueCache]
     memory_mask: Tensor  # [B, S]
+    ancestors: Tensor  # bool [B, W, R'], of the slots written so far those that beam w continues
     length: int = 0
     """Positions written so far."""
 
     def reorder(self, beams: Tensor) -> None:
-        """New beam w of sentence b goes on from old beam beams[b, w]; beams is int64 [B, W]."""
-        for layer in self.layers:
-            layer.reorder(beams, self.length)
+        """New beam w of sentence b goes on from old beam beams[b, w]; int64 [B, W], as many beams as are wanted now."""
+        self.ancestors = self.ancestors.gather(1, beams[..., None].expand(-1, -1, self.ancestors.shape[2]))
+        if beams.shape[1] > 1 and self.length % FORGET_EVERY == 0:
+            self.keep(torch.arange(len(beams), device=beams.device))
 
     def keep(self, sentences: Tensor) -> None:
-        """Forget all but these sentences, int64 [B']."""
-        self.memory_mask = self.memory_mask[sentences]
+        """Forget all but these sentences, int64 [B'], and the slots that no beam of theirs descends from any more.
+
+        Sentences need different numbers of slots: all keep as many as the one that needs most.
+        """
+        self.memory_mask, ancestors = self.memory_mask[sentences], self.ancestors[sentences]
+        is_needed = ancestors.any(1)  # [B', R']
+        slots = is_needed.int().argsort(dim=1, descending=True, stable=True)[:, : int(is_needed.sum(1).max())]
+        self.ancestors = ancestors.gather(2, slots[:, None].expand(-1, ancestors.shape[1], -1))
         for layer in self.layers:
-            layer.keep(sentences)
+            layer.keep(sentences, slots)
 
 
 class Transformer(nn.Module):
@@ -215,31 +227,36 @@ class Transformer(nn.Module):
         hidden: Tensor = self.decoder_norm(x)
         return hidden
 
-    def start_decoding(self, memory: Tensor, memory_mask: Tensor, beam_size: int, max_length: int) -> DecoderCache:
-        """An empty cache for outputs of up to max_length tokens; the memory's keys and values are computed here, once.
+    def start_decoding(self, memory: Tensor, memory_mask: Tensor, *, num_beams: int, max_slots: int) -> DecoderCache:
+        """An empty cache; the memory's keys and values are computed here, once.
 
         Args:
             memory: [B, S, D], one sentence a row.
             memory_mask: bool [B, S], True for real source tokens.
+            num_beams: of the first step.
+            max_slots: at least the beams of all steps together.
         """
         layers = []
         for layer in self.decoder:
             assert isinstance(layer, DecoderLayer)
             keys, values = layer.cross_attention.project_memory(memory)
-            num_heads, head_dim = keys.shape[1], keys.shape[3]
-            shape = (memory.shape[0], beam_size, num_heads, max_length, head_dim)
+            shape = (len(keys), max_slots, keys.shape[1], keys.shape[3])
             layers.append(KeyValueCache(keys.new_empty(shape), keys.new_empty(shape), keys, values))
-        return DecoderCache(layers, memory_mask)
+        ancestors = memory_mask.new_empty(memory.shape[0], num_beams, 0)
+        return DecoderCache(layers, memory_mask, ancestors)
 
     def decode_step(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Logits float32 [B, W, V] of what follows the last tokens [B, W]; moves the cache on by one position."""
+        """Hidden states [B, W, D] after the last tokens [B, W]; moves the cache on by one position."""
         positions = torch.full_like(tokens, cache.length)
+        itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # each beam fills its own slot
+        cache.ancestors = torch.cat([cache.ancestors, itself.expand(len(tokens), -1, -1)], dim=2)
         x = self._embed(self.tgt_embedding, self.tgt_positions, tokens, positions)
         for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(x, cache.length, cache.memory_mask, layer_cache)
+            x = layer.step(x, cache.length, cache.ancestors, cache.memory_mask, layer_cache)
         cache.length += 1
-        return nn.functional.linear(self.decoder_norm(x), self.output_weight).float()
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
 
     def _embed(self, embedding: nn.Embedding, added: nn.Module | None, tokens: Tensor, positions: Tensor) -> Tensor:
         """tokens [B, T], positions [B, T] -> [B, T, D]: scaled embeddings plus positions, dropped out."""

@@ -46,12 +46,18 @@ class RunningQuantile(nn.Module):
         self._new.append(scores.detach().float())
 
     @torch.no_grad()
-    def end_step(self, join: Join = list) -> None:
-        """Lets the scores of the step count, once those of several processes are joined."""
+    def end_step(self, is_finite: Tensor | bool = True, join: Join = list) -> None:
+        """Lets the scores of the step count, once those of several processes are joined.
+
+        Args:
+            is_finite: False for a step that was skipped: its scores are forgotten. A tensor is not waited for.
+            join: of several processes that share a step, what all of them have seen.
+        """
         if not self._new:
             return
         new = torch.cat(join(self._new))
         self._new.clear()
-        places = torch.arange(len(new), device=new.device)[-self.window :] + self.count
-        self.scores[places % self.window] = new[-self.window :]
-        self.count += len(new)
+        counts = torch.as_tensor(is_finite, device=new.device)
+        places = (torch.arange(len(new), device=new.device)[-self.window :] + self.count) % self.window
+        self.scores[places] = new[-self.window :].where(counts, self.scores[places])
+        self.count += len(new) * counts

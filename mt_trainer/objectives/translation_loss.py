@@ -77,14 +77,15 @@ class TranslationLoss(nn.Module):
         truncation = self.current.truncation if isinstance(self.current, Objective) else None
         self.truncator = truncator_for(truncation, self.truncator)
 
-    def end_step(self, join: Join = list) -> None:
+    def end_step(self, is_finite: Tensor | bool = True, join: Join = list) -> None:
         """Let what was seen in the step decide, from the next step on, what is left out.
 
         Args:
+            is_finite: False for a step that did not change the weights: what was seen in it is forgotten.
             join: of several processes that share a step, what all of them have seen.
         """
         if self.truncator is not None:
-            self.truncator.quantile.end_step(join)
+            self.truncator.quantile.end_step(is_finite, join)
 
     def sums(
         self,

@@ -19,10 +19,16 @@ class ExponentialMovingAverage:
         self.average: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._weights.items()}
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move on after optimizer step `step`, counted from 1."""
+    def update(self, step: int, *, is_finite: Tensor) -> None:
+        """Move on after optimizer step `step`, counted from 1.
+
+        Args:
+            is_finite: bool, on the device of the weights; False for a step that was skipped, which leaves the average
+                as it is. It is not waited for.
+        """
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), list(self._weights.values()), 1.0 - decay)
+        share = is_finite * (1.0 - decay)
+        torch._foreach_lerp_(list(self.average.values()), list(self._weights.values()), [share] * len(self.average))
 
     def load(self, average: Mapping[str, Tensor]) -> None:
         """Take the average from a checkpoint."""

@@ -31,8 +31,14 @@ def optimizer_tensors(optimizer: torch.optim.AdamW, model: nn.Module) -> dict[st
 
 
 def load_optimizer_tensors(optimizer: torch.optim.AdamW, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave.
+
+    Raises:
+        ValueError: a tensor has not the shape of its parameter, or is not float32.
+    """
     for name, parameter in model.named_parameters():
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            if f"{key}.{name}" in tensors:
-                optimizer.state[parameter][key] = tensors[f"{key}.{name}"].to(parameter.device)
+        for key, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
+            if (tensor := tensors.get(f"{key}.{name}")) is not None:
+                if tensor.shape != shape or tensor.dtype != torch.float32:
+                    raise ValueError(f"{key}.{name} is {tensor.dtype} {tuple(tensor.shape)}")
+                optimizer.state[parameter][key] = tensor.to(parameter.device)

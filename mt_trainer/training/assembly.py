@@ -12,7 +12,7 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.data.subword_sampling import SubwordSampler
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.machine import Machine, seed_everything
+from mt_trainer.machine import Machine, seed_everything, what_bits_depend_on
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.objectives.building.check import objective_files_hash
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
@@ -21,7 +21,7 @@ from mt_trainer.tokenizer import TokenizerPair
 from mt_trainer.training.building import build_model
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.teacher import RunTeacher
-from mt_trainer.training.workers import Workers, build_workers
+from mt_trainer.workers import Workers, build_workers
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def assemble(
             loss,
             teacher_hash=teacher.weights_hash if teacher else None,
             objective_files_hash=objective_files_hash(config),
+            environment=what_bits_depend_on(machine),
             world_size=ranks.world_size,
         ),
         teacher_forcing=TeacherForcing(model, loss, machine.dtype, teacher.teacher if teacher else None)

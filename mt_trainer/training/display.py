@@ -137,9 +137,12 @@ class ProgressDisplay:
         gained = fraction - self._fraction(self._start)
         seconds = progress.seconds - self._start.seconds
         left = seconds * (1 - fraction) / gained if gained > 0 else math.inf
+        losses = "every step was skipped"
+        if "loss" in metrics:
+            losses = f"loss {metrics['loss']:.4f}  nll {metrics['nll']:.4f}"
         text = (
-            f"step {progress.step:>7,}  epoch {progress.position.epoch + 1:>3}  loss {metrics['loss']:.4f}  "
-            f"nll {metrics['nll']:.4f}  lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s  eta {duration(left)}"
+            f"step {progress.step:>7,}  epoch {progress.position.epoch + 1:>3}  {losses}  "
+            f"lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s  eta {duration(left)}"
         )
         if self._bar is None:
             self.say(text)

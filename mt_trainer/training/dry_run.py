@@ -18,7 +18,8 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
 from mt_trainer.training.display import duration, summary
-from mt_trainer.training.milestones import refuse_divergence
+from mt_trainer.training.divergence import require_finite
+from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.signals import stop_on_signals
@@ -47,6 +48,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
     machine = set_up_machine(config.runtime)
     build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
     run = RunFolder.open(run_folder, config)
+    require_room(config, run_folder)
     teacher = load_teacher(config, machine)
     with tempfile.TemporaryDirectory(prefix="mt_trainer-dry-run-") as temporary:
         runtime = config.runtime.model_copy(update={"cache_folder": temporary})
@@ -70,7 +72,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
                 device=machine.device,
                 workers=parts.workers,
             )
-            refuse_divergence({"num_skipped": float(~result.is_finite)}, step)
+            require_finite(result, step)
             seconds.append(time.perf_counter() - started)
             tokens.append(batches.num_tokens)
         rate = sum(tokens[1:]) / sum(seconds[1:])

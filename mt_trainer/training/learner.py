@@ -1,7 +1,8 @@
 """Everything that learns, and how it goes into a checkpoint and comes back."""
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
+from mt_trainer.training.capsule import checkpoints_of_capsules
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
+from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
 from mt_trainer.training.retention import prune
@@ -30,6 +33,7 @@ class Learner:
     Attributes:
         teacher_hash: of the weights of the teacher, if it has one: it cannot be exchanged on the way.
         objective_files_hash: of the files that the objective reads, if it reads any; likewise.
+        environment: what the bits of the run depend on, for manifests.
         world_size: how many processes share a step; likewise.
     """
 
@@ -39,6 +43,7 @@ class Learner:
     translation_loss: TranslationLoss
     teacher_hash: str | None = None
     objective_files_hash: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
     world_size: int = 1
 
     def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
@@ -69,20 +74,33 @@ class Learner:
             "step": progress.step,
             "progress": progress.to_json(),
             "window": window.read(),
-            "metrics_bytes": records.metrics_bytes(),
             "dev": dev,
-            "config": config_digest(run.config),
-            "tokenizer": data.tokenizers.content_hash,
-            "corpus": data.corpus_hash,
             "teacher": self.teacher_hash,
             "objective_files": self.objective_files_hash,
             "world_size": self.world_size,
         }
         evaluated = weights if self.ema is None else self.ema.average
-        save_checkpoint(run.checkpoints, f"step_{progress.step:08d}", model=evaluated, optimizer=tensors, state=state)
+        save_checkpoint(
+            run.checkpoints,
+            f"step_{progress.step:08d}",
+            model=evaluated,
+            optimizer=tensors,
+            state=state,
+            origin=self.origin(run, data, records),
+        )
         training = run.config.training
         keep = max(training.keep_checkpoints, training.average_checkpoints)
-        prune(run.checkpoints, keep=keep, select_by=training.select_by)
+        prune(run.checkpoints, keep=keep, select_by=training.select_by, needed=checkpoints_of_capsules(run.crash))
+
+    def origin(self, run: RunFolder, data: PreparedData, records: Records) -> Origin:
+        """What a checkpoint that is saved now belongs to; the log up to here is on the disk then."""
+        return Origin(
+            log=records.log(),
+            config=run.config_seal,
+            corpus=data.corpus_hash,
+            tokenizer=data.tokenizers.content_hash,
+            environment=self.environment,
+        )
 
     def identity(self, config: TrainConfig, data: PreparedData) -> dict[str, str | None]:
         """What must be the same on all ranks, by names for people."""
@@ -99,7 +117,8 @@ class Learner:
 
         Raises:
             CheckpointError: MT100, when the training text, the teacher, a file of the objective or the number of
-                processes is not the one that the run was started with.
+                processes is not the one that the run was started with; MT102, when the checkpoint lacks what the run
+                goes on from.
         """
         before = checkpoint.state.get("world_size", 1)
         if before != self.world_size:
@@ -107,15 +126,23 @@ class Learner:
             message += str(self.world_size)
             help_ = f"start {before} of them, or another run folder"
             raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
-        for name, now, called in (
-            ("corpus", data.corpus_hash, "the training text"),
-            ("teacher", self.teacher_hash, "the teacher"),
-            ("objective_files", self.objective_files_hash, "a file that the objective reads"),
+        for before, now, called in (
+            (checkpoint.origin.corpus, data.corpus_hash, "the training text"),
+            (checkpoint.state.get("teacher"), self.teacher_hash, "the teacher"),
+            (checkpoint.state.get("objective_files"), self.objective_files_hash, "a file that the objective reads"),
         ):
-            if checkpoint.state.get(name) != now:
+            if before != now:
                 message = f"{called} is not the one that this run was started with"
                 help_ = f"restore {called}, or start another run folder"
                 raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
+        try:
+            return self._restored(checkpoint)
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            message = f"the checkpoint lacks what this run goes on from: {error}"
+            help_ = "remove this checkpoint, so that the run goes on from the one before, or start another run folder"
+            raise CheckpointError(Problem("MT102", message, where=str(checkpoint.path), help=help_)) from error
+
+    def _restored(self, checkpoint: Checkpoint) -> tuple[Progress, Window]:
         tensors, weights = checkpoint.optimizer(), checkpoint.model()
         if self.ema is not None:
             self.ema.load(weights)
@@ -126,4 +153,5 @@ class Learner:
         self.translation_loss.load_state_dict(
             {name.removeprefix(LOSS_PREFIX): t for name, t in tensors.items() if name.startswith(LOSS_PREFIX)}
         )
-        return Progress.from_json(checkpoint.state["progress"]), Window(checkpoint.state["window"])
+        window = {name: float(value) for name, value in checkpoint.state["window"].items()}
+        return Progress.from_json(checkpoint.state["progress"]), Window(window)

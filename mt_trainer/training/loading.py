@@ -5,12 +5,22 @@ from pathlib import Path
 
 import torch
 
-from mt_trainer.config import TrainConfig, load_config
+from mt_trainer.config import TrainConfig
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
-from mt_trainer.tokenizer import TokenizerPair
+from mt_trainer.tokenizer import TokenizerPair, stored_hash
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import Checkpoint, SelectBy, best_checkpoint, load_parameters, valid_checkpoints
+from mt_trainer.training.checkpoint import (
+    Checkpoint,
+    SelectBy,
+    best_checkpoint,
+    checkpoint_folders,
+    load_checkpoint,
+    load_parameters,
+    read_checkpoint,
+    require_parameters,
+)
+from mt_trainer.training.sealed_config import read_sealed_config
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,11 @@ class LoadedRun:
     checkpoint_name: str
     weights_hash: str
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what translates: `weights` and `tokenizer`."""
+        return {"weights": self.weights_hash, "tokenizer": self.tokenizers.content_hash}
+
 
 def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device | None = None) -> LoadedRun:
     """Load a trained model.
@@ -34,36 +49,57 @@ def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device
         device: where the model goes; the CPU by default.
 
     Raises:
-        CheckpointError: MT104 for a folder that is not a run, MT101 without the checkpoint asked for, MT082 when the
-            tokenizer is not the one that the checkpoint was trained with.
+        CheckpointError: MT104 for a folder that is not a run, MT101 without the checkpoint asked for, MT102 where it
+            is damaged, MT106 where config.yaml is, MT082 when the tokenizer is not the one that the checkpoint was
+            trained with.
     """
-    if not (run_folder / "config.yaml").is_file():
-        message = "not a run folder: it has no config.yaml"
-        raise CheckpointError(Problem("MT104", message, where=str(run_folder), help="train one with mt-train"))
-    config = load_config(run_folder / "config.yaml")
+    sealed = read_sealed_config(run_folder)
+    config = sealed.config
     chosen = _choose(run_folder / "checkpoints", checkpoint, config.training.select_by)
-    tokenizers = TokenizerPair.load(run_folder)
-    if tokenizers.content_hash != chosen.state["tokenizer"]:
+    sealed.require_one_of_its(chosen.origin.config, checkpoint=chosen.name)
+    if stored_hash(run_folder) != chosen.origin.tokenizer:
         message = "the run's tokenizer is not the one that this checkpoint was trained with"
-        raise CheckpointError(Problem("MT082", message, where=str(chosen.path)))
+        help_ = "restore the tokenizer file of the run from a copy"
+        raise CheckpointError(Problem("MT082", message, where=str(chosen.path), help=help_))
+    tokenizers = TokenizerPair.load(run_folder)
+    weights = chosen.model()
+    with torch.device("meta"):  # takes no memory: a config may name any size
+        require_parameters(build_model(config, tokenizers), weights)
     model = build_model(config, tokenizers)
-    load_parameters(model, chosen.model())
+    load_parameters(model, weights)
     model = model.to(device or torch.device("cpu")).eval()
     return LoadedRun(run_folder, config, model, tokenizers, chosen.name, chosen.weights_hash)
 
 
 def _choose(folder: Path, name: str, select_by: SelectBy) -> Checkpoint:
-    valid, damaged = valid_checkpoints(folder)
-    if name == "best" and valid:
-        return best_checkpoint(valid, select_by)
-    steps = [checkpoint for checkpoint in valid if checkpoint.is_of_training]
-    if name == "last" and steps:
-        return steps[-1]
-    for checkpoint in valid:
-        if checkpoint.name == name:
-            return checkpoint
+    """The checkpoint that is meant. Only its tensors are read; the next one's where it is damaged."""
+    candidates: list[Checkpoint] = []
+    damaged: list[CheckpointError] = []
+    for path in checkpoint_folders(folder):
+        try:
+            candidates.append(read_checkpoint(path))
+        except CheckpointError as error:
+            damaged.append(error)
+    candidates.sort(key=lambda checkpoint: checkpoint.step)
+    known = ", ".join(checkpoint.name for checkpoint in candidates) or "none"
+    while candidates:
+        chosen = _meant(candidates, name, select_by)
+        if chosen is None:
+            break
+        try:
+            return load_checkpoint(chosen.path)
+        except CheckpointError as error:
+            damaged.append(error)
+            candidates.remove(chosen)
     if damaged:
         raise CheckpointError([problem for error in damaged for problem in error.problems])
-    known = ", ".join(checkpoint.name for checkpoint in valid) or "none"
     message = f"no checkpoint `{name}`; there are: {known}"
     raise CheckpointError(Problem("MT101", message, where=str(folder), help="best, last, or one of those names"))
+
+
+def _meant(candidates: list[Checkpoint], name: str, select_by: SelectBy) -> Checkpoint | None:
+    if name == "best":
+        return best_checkpoint(candidates, select_by)
+    if name == "last":
+        return next((checkpoint for checkpoint in reversed(candidates) if checkpoint.is_of_training), None)
+    return next((checkpoint for checkpoint in candidates if checkpoint.name == name), None)

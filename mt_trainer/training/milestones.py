@@ -7,12 +7,13 @@ import torch
 
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.distributed.ranks import Ranks
-from mt_trainer.errors import CheckpointError, DivergedError, Problem
+from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
-from mt_trainer.files import write_whole
+from mt_trainer.files import room, write_whole
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoint import load_parameters, save_checkpoint
+from mt_trainer.training.divergence import Divergence, Watch
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
@@ -35,41 +36,46 @@ class Milestones:
     teacher_forcing: TeacherForcing
     validator: Validator
     records: Records
+    watch: Watch
     device: torch.device
     ranks: Ranks
     say: Callable[[str], None]
     clock: Callable[[], float]
 
-    def validate_and_save(self, progress: Progress, window: Window) -> Progress:
+    def validate_and_save(self, progress: Progress, window: Window) -> tuple[Progress, Divergence | None]:
         """Judge the weights of this step, and save a checkpoint with the scores.
 
         Returns:
-            The progress with the validation counted and the clock moved on.
-
-        Raises:
-            DivergedError: MT120, when a step since the last log line was not finite.
+            The progress with the validation counted and the clock moved on; or the divergence that dev shows, and then
+            nothing is recorded or saved.
         """
-        refuse_divergence(window.read(), progress.step)
-        return Progress.from_json(self.ranks.from_main(lambda: self._judged_and_saved(progress, window).to_json()))
+        judged: list[Validation] = []  # on the main rank alone
 
-    def _judged_and_saved(self, progress: Progress, window: Window) -> Progress:
-        self.teacher_forcing.translation_loss.start_step(progress.step)
-        with self.learner.with_evaluated_weights():
-            validation = self.validator.validate(self.teacher_forcing, self.device)
-        dev = dev_metrics(validation)
-        progress = progress.after_validation(dev[self._select_by] if self._select_by == "bleu" else -dev["nll"])
-        self.records.write(progress.step, "dev", dev, {"seconds": self.clock()})
-        self._save_translations(validation, progress.step)
-        self.say(f"dev  step {progress.step:>7,}  {_scores(dev)}{'  (best)' if progress.is_best else ''}")
-        progress = progress.at(self.clock())
-        self.save(progress, window, dev)
-        return progress
+        def judge() -> dict[str, float]:
+            self.teacher_forcing.translation_loss.start_step(progress.step)
+            with self.learner.with_evaluated_weights():
+                judged.append(self.validator.validate(self.teacher_forcing, self.device))
+            return dev_metrics(judged[0])
+
+        dev = self.ranks.from_main(judge)
+        divergence = self.watch.judge_dev(progress, dev["nll"])
+        if divergence is not None:
+            return progress, divergence
+        score = dev["bleu"] if self._select_by == "bleu" else -dev["nll"]
+        after = progress.after_validation(score, dev_nll=dev["nll"])
+        self.records.write(after.step, "dev", dev, {"seconds": self.clock()})
+        for validation in judged:
+            self._save_translations(validation, after.step)
+        self.say(f"dev  step {after.step:>7,}  {_scores(dev)}{'  (best)' if after.is_best else ''}")
+        after = after.at(self.clock())
+        self.save(after, window, dev)
+        return after, None
 
     def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
         """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
-        if not self.ranks.is_main:
-            return
-        self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
+        with self.ranks.main_first():  # the others wait, however long it takes
+            if self.ranks.is_main:
+                self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
 
     def add_average(self, number: int) -> None:
         """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""
@@ -83,13 +89,9 @@ class Milestones:
         load_parameters(self.learner.model, weights)
         self.teacher_forcing.translation_loss.start_step(step)
         dev = dev_metrics(self.validator.validate(self.teacher_forcing, self.device))
-        state = {
-            "step": step,
-            "averaged": names,
-            "dev": dev,
-            "tokenizer": self.data.tokenizers.content_hash,
-        }
-        save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state)
+        state = {"step": step, "averaged": names, "dev": dev}
+        origin = self.learner.origin(self.run, self.data, self.records)
+        save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state, origin=origin)
         asked = "" if len(names) == number else f" (of {number} asked for)"
         self.say(f"dev  average of {len(names)} checkpoints{asked}  {_scores(dev)}")
 
@@ -98,12 +100,13 @@ class Milestones:
         return self.run.config.training.select_by
 
     def _save_translations(self, validation: Validation, step: int) -> None:
-        path = self.run.translations / f"step_{step:08d}.txt"
+        path, lines = self.run.translations / f"step_{step:08d}.txt", as_lines(validation.scores.hypotheses)
         try:
             path.parent.mkdir(exist_ok=True)
-            write_whole(path, as_lines(validation.scores.hypotheses))
+            write_whole(path, lines)
         except OSError as error:
-            message = f"the translations of dev cannot be written: {error.strerror or error}"
+            why = f"{error.strerror or error} ({room(path, len(lines))})"
+            message = f"the translations of dev cannot be written: {why}"
             help_ = "make room, or make the folder writable; the same command goes on from the last checkpoint"
             raise CheckpointError(Problem("MT103", message, where=str(path), help=help_)) from error
 
@@ -112,25 +115,6 @@ def dev_metrics(validation: Validation) -> dict[str, float]:
     """What the log and the checkpoint say of a validation; BLEU and chrF with all their digits."""
     sums = {name: float(value) for name, value in validation.sums._asdict().items() if value is not None}
     return per_token(sums) | {score.name: score.value for score in validation.scores.scores}
-
-
-def refuse_divergence(sums: dict[str, float], step: int) -> None:
-    """Stop a run whose loss or gradient was not finite; the weights have not seen it.
-
-    Args:
-        sums: of a window.
-        step: the last step of the window.
-
-    Raises:
-        DivergedError: MT120.
-    """
-    if sums.get("num_skipped"):
-        message = f"{sums['num_skipped']:.0f} of the last steps up to step {step:,} had a loss or gradient not finite"
-        help_ = (
-            "a resumed run would come to the same step; start another run folder with a lower optim.schedule.peak_lr, "
-            "a longer warmup_steps, or runtime.precision=fp32"
-        )
-        raise DivergedError(Problem("MT120", message, help=help_))
 
 
 def _scores(dev: dict[str, float]) -> str:

@@ -1,21 +1,28 @@
 """What a run writes down: metrics.jsonl (reproducible), timing.jsonl (not), and the same for TensorBoard."""
 
+import contextlib
+import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from mt_trainer.errors import CheckpointError, Problem
+from mt_trainer.files import Fingerprint, room, write_all
+from mt_trainer.training.event_file import EventFile
 from mt_trainer.training.step import StepResult
 
 
 class Window:
     """Sums over the steps since the last log line. They stay on the device until they are read.
 
-    A sum that not all of these steps have is left out: stages of an objective may differ in what they tell.
+    Of a step that was skipped nothing is added; it is counted. A sum that not all of these steps have is left out:
+    stages of an objective may differ in what they tell.
     """
 
     def __init__(self, sums: dict[str, float] | None = None) -> None:
@@ -24,8 +31,9 @@ class Window:
     def add(self, result: StepResult) -> None:
         """One more step."""
         values = {name: value for name, value in result.sums._asdict().items() if value is not None}
-        finite = result.is_finite.to(result.grad_norm.dtype)
-        values |= {"grad_norm": result.grad_norm, "num_steps": finite.new_ones(()), "num_skipped": 1 - finite}
+        values |= {"grad_norm": result.grad_norm, "num_steps": torch.ones_like(result.grad_norm)}
+        values = {name: value.where(result.is_finite, 0) for name, value in values.items()}
+        values["num_skipped"] = ~result.is_finite
         if self._sums:
             self._sums = {name: total + values[name].double() for name, total in self._sums.items() if name in values}
         else:
@@ -60,42 +68,71 @@ def per_token(sums: dict[str, float]) -> dict[str, float]:
     return means | {name: sums[key] / tokens for key, name in names.items() if key in sums}
 
 
+def means_of_steps(sums: dict[str, float]) -> dict[str, float]:
+    """What a log line tells of the steps of a window that were taken; empty where all were skipped."""
+    if not sums["num_steps"]:
+        return {}
+    return per_token(sums) | {"grad_norm": sums["grad_norm"] / sums["num_steps"]}
+
+
 class Records:
     """The record files of a run, open for appending.
 
+    They go on as if the run had never stopped: what was written after the checkpoint is cut off, in timing.jsonl as
+    many lines as in metrics.jsonl, and TensorBoard is told to forget it.
+
     Args:
         folder: the run folder.
-        metrics_bytes: length of metrics.jsonl that belongs to the checkpoint gone on from; what follows is cut off.
+        log: of metrics.jsonl, as far as it belongs to the checkpoint gone on from.
         step: of that checkpoint.
+
+    Raises:
+        CheckpointError: MT106, when metrics.jsonl does not begin with what belongs to the checkpoint; MT103, when a
+            file cannot be written.
     """
 
-    def __init__(self, folder: Path, *, metrics_bytes: int, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, folder: Path, *, log: Fingerprint, step: int) -> None:
+        self._folder = folder
+        self._open(log, step)
 
-        self._metrics = _open_at(folder / "metrics.jsonl", metrics_bytes)
-        self._timing = (folder / "timing.jsonl").open("a", encoding="utf-8", buffering=1)
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+    def _open(self, log: Fingerprint, step: int) -> None:
+        before = log_before(self._folder, log)
+        self._digest, self._num_bytes = hashlib.sha256(before), len(before)
+        self._metrics = _Lines(self._folder / "metrics.jsonl", length=len(before))
+        timing = self._folder / "timing.jsonl"
+        self._timing = _Lines(timing, length=_end_of_line(timing, before.count(b"\n")))
+        with _told_if_not_written(self._folder / "tensorboard", 0):
+            self._tensorboard = EventFile(self._folder / "tensorboard", first_step=step + 1)
+
+    def go_back(self, *, log: Fingerprint, step: int) -> None:
+        """Cut off what was written after a checkpoint; arguments and errors are those of the start."""
+        self.close()
+        self._open(log, step)
 
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
-        """One object in each file; `part` is `train` or `dev`."""
-        self._metrics.write(json.dumps({"step": step, "part": part, **metrics}) + "\n")
-        self._timing.write(json.dumps({"step": step, "part": part, **timing}) + "\n")
-        for name, value in {**metrics, **timing}.items():
-            if isinstance(value, int | float):
-                self._tensorboard.add_scalar(f"{part}/{name}", value, step)
+        """One object in each file; `part` is `train`, `dev`, `skipped` or `roll_back`; the last two take no time.
 
-    def metrics_bytes(self) -> int:
-        """Length of metrics.jsonl now, for a checkpoint; so much of it is on the disk then."""
-        self._metrics.flush()
-        os.fsync(self._metrics.fileno())
-        self._tensorboard.flush()
-        return self._metrics.tell()
+        Raises:
+            CheckpointError: MT103, when one cannot be written.
+        """
+        line = _as_line({"step": step, "part": part, **metrics})
+        self._metrics.append(line)
+        self._digest.update(line)
+        self._num_bytes += len(line)
+        self._timing.append(_as_line({"step": step, "part": part, **timing}))
+        scalars = {f"{part}/{name}": value for name, value in {**metrics, **timing}.items() if _is_number(value)}
+        with _told_if_not_written(self._tensorboard.path, len(line)):
+            self._tensorboard.add(step, scalars)
+
+    def log(self) -> Fingerprint:
+        """Of metrics.jsonl as it is now, for a checkpoint; so much of it is on the disk then."""
+        self._metrics.sync()
+        return Fingerprint(self._num_bytes, self._digest.hexdigest())
 
     def close(self) -> None:
-        """Flush and close all files."""
-        self._metrics.close()
-        self._timing.close()
-        self._tensorboard.close()
+        """Close all files."""
+        for file in (self._metrics, self._timing, self._tensorboard):
+            file.close()
 
 
 class NoRecords(Records):
@@ -104,6 +141,9 @@ class NoRecords(Records):
     def __init__(self) -> None:
         """Opens nothing."""
 
+    def go_back(self, *, log: Fingerprint, step: int) -> None:
+        """There is nothing to cut off."""
+
     def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
         """Writes nothing."""
 
@@ -111,19 +151,69 @@ class NoRecords(Records):
         """There is nothing to close."""
 
 
-def _open_at(path: Path, length: int) -> TextIO:
-    """The file, cut to a length and open for appending, each line at once.
+def log_before(folder: Path, log: Fingerprint) -> bytes:
+    """The part of metrics.jsonl that belongs to a checkpoint.
 
     Raises:
-        CheckpointError: MT102, when the file is shorter.
+        CheckpointError: MT106, when it is not there or not what was written.
     """
-    file = path.open("a+", encoding="utf-8", buffering=1)
-    size = path.stat().st_size
-    if size < length:
-        file.close()
-        message = f"the log has {size:,} bytes, but the checkpoint was saved when it had {length:,}"
-        help_ = "restore it from a copy; or remove the folder `checkpoints` to train from the start"
-        raise CheckpointError(Problem("MT102", message, where=str(path), help=help_))
-    file.truncate(length)
-    file.seek(0, 2)
-    return file
+    path = folder / "metrics.jsonl"
+    content = path.read_bytes() if path.exists() else b""
+    if len(content) < log.bytes:
+        message = f"the log has {len(content):,} bytes, but a checkpoint was saved when it had {log.bytes:,}"
+    elif hashlib.sha256(content[: log.bytes]).hexdigest() != log.sha256:
+        message = f"the first {log.bytes:,} bytes of the log are not those that were there when a checkpoint was saved"
+    else:
+        return content[: log.bytes]
+    help_ = "restore it from a copy; or remove the folder `checkpoints` to train from the start"
+    raise CheckpointError(Problem("MT106", message, where=str(path), help=help_))
+
+
+class _Lines:
+    """A file that is appended to, line by line, each handed to the system at once."""
+
+    def __init__(self, path: Path, *, length: int) -> None:
+        self._path = path
+        with _told_if_not_written(path, 0):
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            os.ftruncate(self._descriptor, length)
+
+    def append(self, line: bytes) -> None:
+        with _told_if_not_written(self._path, len(line)):
+            write_all(self._descriptor, line)
+
+    def sync(self) -> None:
+        with _told_if_not_written(self._path, 0):
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def _told_if_not_written(path: Path, needed: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the records of the run cannot be written: {error.strerror or error} ({room(path, needed)})"
+        help_ = "make room, or make the folder writable; the same command goes on from the last checkpoint"
+        raise CheckpointError(Problem("MT103", message, where=str(path), help=help_)) from error
+
+
+def _as_line(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values) + "\n").encode()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _end_of_line(path: Path, number: int) -> int:
+    """Where the line with this number ends, or the last whole line if there are fewer."""
+    end = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for line in file:
+            if not number or not line.endswith(b"\n"):
+                break
+            end, number = end + len(line), number - 1
+    return end

@@ -1,5 +1,6 @@
 """Which checkpoints stay, and the average of those that did."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 from mt_trainer.training.checkpoint import SelectBy, best_checkpoint, remove_checkpoint, valid_checkpoints
 
 
-def prune(folder: Path, *, keep: int, select_by: SelectBy) -> None:
-    """Remove all but the newest `keep` validated checkpoints of training, the best and the newest.
+def prune(folder: Path, *, keep: int, select_by: SelectBy, needed: Collection[str]) -> None:
+    """Remove all but the newest `keep` validated checkpoints of training, the best, the newest and those `needed`.
 
     Only those that verify count. One that a signal left, without validation, takes no place, nor does an average: an
     interrupted run keeps what another keeps.
@@ -17,6 +18,7 @@ def prune(folder: Path, *, keep: int, select_by: SelectBy) -> None:
     valid, _ = valid_checkpoints(folder)
     training = [checkpoint for checkpoint in valid if checkpoint.is_validated and checkpoint.is_of_training]
     kept = {checkpoint.name for checkpoint in [*training[-keep:], valid[-1], best_checkpoint(valid, select_by)]}
+    kept |= set(needed)
     for checkpoint in valid:
         if checkpoint.name not in kept:
             remove_checkpoint(checkpoint)

@@ -11,7 +11,7 @@ from mt_trainer.distributed.ranks import ALONE, Ranks
 from mt_trainer.machine import seed_everything, seed_thread
 from mt_trainer.objectives.loss_sums import LossSums, add_sums
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.workers import Workers
+from mt_trainer.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def train_step(
     token count of the whole step, which is known before the first forward. So what several ranks have is only to be
     added up, once, before clipping: there is no mean over ranks, whose tokens differ in number, and from there on all
     ranks do the same with the same numbers. What an objective learns from a step it uses from the next one on. Dropout
-    and draws from a teacher are a function of (seed, step, index of the micro-batch in the whole step). A gradient that
-    is not finite leaves weights and moments as they were.
+    and draws from a teacher are a function of (seed, step, index of the micro-batch in the whole step). A step whose
+    loss or gradient is not finite leaves weights, moments and what the objective remembers as they were.
 
     Args:
         batches: what this rank has of the step.
@@ -66,7 +66,7 @@ def train_step(
             total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
         _add_up_over_ranks(teacher_forcing, total, ranks)
         grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
-    teacher_forcing.translation_loss.end_step(ranks.interleave)
+    teacher_forcing.translation_loss.end_step(is_finite, ranks.interleave)
     return StepResult(total, grad_norm, is_finite)
 
 

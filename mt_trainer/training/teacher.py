@@ -7,7 +7,7 @@ from typing import Any
 from mt_trainer.config import TrainConfig
 from mt_trainer.config.objective import DistillationConfig, SparseDistillationConfig
 from mt_trainer.config.objective_checks import objectives_of
-from mt_trainer.data.prepare import given_tokenizers
+from mt_trainer.data.tokenizers import given_tokenizers
 from mt_trainer.errors import CheckpointError, ConfigError, MtError, Problem
 from mt_trainer.machine import Machine, matmul_dtype
 from mt_trainer.teacher_forcing import Teacher

@@ -15,6 +15,7 @@ from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
 from mt_trainer.evaluation.validation import Validator
+from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
@@ -27,13 +28,17 @@ from mt_trainer.training.display import (
     spread_samples,
     summary,
 )
+from mt_trainer.training.divergence import Taken, Watch
 from mt_trainer.training.loading import load_run
-from mt_trainer.training.milestones import Milestones, refuse_divergence
-from mt_trainer.training.progress import Progress
-from mt_trainer.training.records import NoRecords, Records, Window, per_token
-from mt_trainer.training.run_folder import RunFolder
+from mt_trainer.training.milestones import Milestones
+from mt_trainer.training.preflight import require_room
+from mt_trainer.training.progress import Progress, Stretch
+from mt_trainer.training.records import NoRecords, Records, Window
+from mt_trainer.training.recovery import Recovery, Route
+from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
+from mt_trainer.training.step_log import StepLog
 from mt_trainer.training.teacher import load_teacher
 
 STEPS_BEFORE_ESTIMATE = 10
@@ -83,6 +88,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             check_objective(config)
             metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
             run = RunFolder.open(run_folder, config)
+            require_room(config, run_folder)
             teacher = load_teacher(config, machine)
             data = prepare_data(
                 config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
@@ -95,6 +101,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 stack.enter_context(run.locked())
             resumed = run.newest_checkpoint(announce)
             progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
+            if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
+                announce(change)
             about = environment(machine) | {"world_size": ranks.world_size}
             about |= {"teacher": teacher.record()} if teacher else {}
             if ranks.is_main:
@@ -105,10 +113,12 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
-        logged_bytes = resumed.state["metrics_bytes"] if resumed else 0
-        records = Records(run.path, metrics_bytes=logged_bytes, step=progress.step) if ranks.is_main else NoRecords()
+        log_before = resumed.origin.log if resumed else EMPTY
+        records = Records(run.path, log=log_before, step=progress.step) if ranks.is_main else NoRecords()
         shown = ProgressDisplay(progress, limits, data.train, is_silent=not ranks.is_main)
         with contextlib.closing(records), shown as display:
+            watch = Watch(limits, records, display.say)
+            recovery = Recovery(run, data, parts, records, ranks, about, display.say)
             milestones = Milestones(
                 run=run,
                 data=data,
@@ -116,70 +126,75 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 teacher_forcing=parts.teacher_forcing,
                 validator=_validator(config, data, parts.teacher_forcing.model, metrics, machine),
                 records=records,
+                watch=watch,
                 device=machine.device,
                 ranks=ranks,
                 say=display.say,
                 clock=lambda: time.perf_counter() - started,
             )
-            saved_step = progress.step
-            is_validated = resumed is not None and resumed.is_validated
-            logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
+            log = StepLog(window, progress, records, display)
+            route = Route(parts.loader, progress.position)
+            saved_step, is_judged = progress.step, resumed is not None and resumed.is_validated
             with stop.deferred():
-                for batches in parts.loader.steps(progress.position):
-                    is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
-                    if is_over or signal_code:
-                        break
-                    step, lr = progress.step + 1, parts.schedule(progress.step + 1)
-                    result = train_step(
-                        parts.teacher_forcing,
-                        learner.optimizer,
-                        batches,
-                        step=step,
-                        lr=lr,
-                        clip_norm=config.optim.clip_norm,
-                        seed=config.runtime.seed,
-                        device=machine.device,
-                        workers=parts.workers,
-                        ranks=ranks,
-                    )
-                    if learner.ema is not None:
-                        learner.ema.update(step)
-                    window.add(result)
-                    progress = progress.after_step(
-                        position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()
-                    )
-                    is_validated = False
+                is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                while not signal_code and not (is_over and is_judged):
+                    is_log_line = False
+                    if not is_over:
+                        batches, step = next(route), progress.step + 1
+                        if progress.is_left_out:
+                            progress = progress.passing(batches.after)
+                            is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                            continue
+                        lr = parts.schedule(step)
+                        result = train_step(
+                            parts.teacher_forcing,
+                            learner.optimizer,
+                            batches,
+                            step=step,
+                            lr=lr,
+                            clip_norm=config.optim.clip_norm,
+                            seed=config.runtime.seed,
+                            device=machine.device,
+                            workers=parts.workers,
+                            ranks=ranks,
+                        )
+                        if learner.ema is not None:
+                            learner.ema.update(step, is_finite=result.is_finite)
+                        log.window.add(result)
+                        watch.add(Taken(step, Stretch(progress.position, batches.after), result))
+                        progress = progress.after_step(
+                            position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()
+                        )
+                        is_judged, is_log_line = False, step % limits.log_every_steps == 0
+                        if step == start.step + STEPS_BEFORE_ESTIMATE:
+                            display.say(expected_time(progress, limits, data.train, since=start))
+                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
 
-                    if step == start.step + STEPS_BEFORE_ESTIMATE:
-                        display.say(expected_time(progress, limits, data.train, since=start))
-                    if step % limits.log_every_steps == 0:
-                        sums = window.read()
-                        refuse_divergence(sums, step)
-                        line = per_token(sums) | {
-                            "grad_norm": sums["grad_norm"] / sums["num_steps"],
-                            "lr": lr,
-                            "epoch": progress.position.epoch,
-                            "num_tokens": progress.num_tokens,
-                        }
-                        parameters = parts.teacher_forcing.translation_loss.current.parameters
-                        line |= {f"objective.{name}": value for name, value in parameters.items()}
-                        rate = (progress.num_tokens - logged_tokens) / (progress.seconds - logged_seconds)
-                        records.write(step, "train", line, {"seconds": progress.seconds, "tokens_per_second": rate})
-                        display.log(progress, line, tokens_per_second=rate)
-                        window, logged_tokens, logged_seconds = Window(), progress.num_tokens, progress.seconds
-                    if step % limits.validate_every_steps == 0:
+                    divergence = None
+                    is_end = is_over and not signal_code
+                    is_validation = is_end or progress.step % limits.validate_every_steps == 0
+                    if is_log_line or is_validation or signal_code:
+                        sums = log.window.read()
+                        progress, divergence = watch.look(progress, sums, is_log_line=is_log_line)
+                        if is_log_line and divergence is None:
+                            parameters = parts.teacher_forcing.translation_loss.current.parameters
+                            log.write(progress, sums, lr=lr, parameters=parameters)
+                    if is_validation and divergence is None:
                         before = progress.seconds
-                        progress = milestones.validate_and_save(progress, window)
-                        saved_step, is_validated = step, True
-                        logged_seconds += milestones.clock() - before  # the rate is that of training alone
+                        progress, divergence = milestones.validate_and_save(progress, log.window)
+                        saved_step, is_judged = progress.step, True
+                        log.leave_out(milestones.clock() - before)
+                    if divergence is not None:
+                        progress, window = recovery.recover(divergence, progress)
+                        route.go_back(progress.position)
+                        log.go_on(window, progress)
+                        saved_step, is_judged = progress.step, True
+                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
 
-                if not is_validated and not signal_code:
-                    progress = milestones.validate_and_save(progress, window)
-                    saved_step = progress.step
                 (signal_code,) = ranks.largest(stop.exit_code or signal_code)
                 if signal_code:
                     if saved_step != progress.step:
-                        milestones.save(progress, window, dev=None)
+                        milestones.save(progress, log.window, dev=None)
                     display.say(
                         f"stopped by a signal after step {progress.step:,}; the same command goes on from there"
                     )
@@ -230,7 +245,7 @@ def _final_scores(
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
-        result = evaluate_set(translator, metrics, eval_set, progress=eval_set.name)
+        result = evaluate_set(translator, metrics, eval_set, made_by=best.hashes, progress=eval_set.name)
         save_scores(result, run.path / "evaluation", about=about)
         scores.append(result)
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)

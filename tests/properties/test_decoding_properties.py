@@ -1,6 +1,7 @@
 """Equivalences that hold for any model: cached = uncached, batched = single, beam 1 = greedy, score = forced score."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mt_trainer.config.model import ModelConfig
 from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, penalty_at, sample
 from mt_trainer.decoding.translate import ModelStep
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.packed import unpacked
 from mt_trainer.model.transformer import Transformer
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -63,15 +65,18 @@ def random_sources(seed: int, num_sentences: int) -> Sources:
     return Sources(tokens.masked_fill(~is_real, PAD), is_real, max_lengths)
 
 
-def step_function(model: Transformer, sources: Sources, width: int) -> ModelStep:
+def step_function(model: Transformer, sources: Sources, num_beams: int, width: int) -> ModelStep:
+    """At its beginning, with num_beams beams a sentence, later width."""
     memory = model.encode(sources.tokens, sources.is_real.long())
-    longest = int(sources.max_lengths.max())
-    return ModelStep(model, model.start_decoding(memory, sources.is_real, width, longest))
+    max_slots = width * int(sources.max_lengths.max())
+    return ModelStep(
+        unpacked(model), model.start_decoding(memory, sources.is_real, num_beams=num_beams, max_slots=max_slots)
+    )
 
 
 def beam(model: Transformer, sources: Sources, width: int, alpha: float = 0.6) -> list[list[Hypothesis]]:
     return beam_search(
-        step_function(model, sources, width),
+        step_function(model, sources, 1, width),
         **SPECIAL,
         max_lengths=sources.max_lengths,
         beam_size=width,
@@ -88,6 +93,8 @@ def teacher_forced(model: Transformer, source: Sources, tokens: list[int]) -> Te
     return (hidden @ model.output_weight.T)[0]
 
 
+NUM_BEAMS = [1, 2, 3, 3, 2, 2, 3, 3, 3, 2, 1, 3]
+
 VARIANTS = st.fixed_dictionaries(
     {
         "norm_first": st.booleans(),
@@ -102,29 +109,29 @@ VARIANTS = st.fixed_dictionaries(
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), variant=VARIANTS)
 def test_cached_steps_with_reordering_equal_the_full_forward(seed: int, variant: dict[str, Any]) -> None:
-    """Random tokens, random reorderings and a dropped sentence; each beam's own prefix is scored without a cache."""
+    """Random tokens, random reorderings into more and fewer beams, a dropped sentence.
+
+    Each beam's own prefix is scored without a cache.
+    """
     model, sources = tiny_model(seed, **variant), random_sources(seed, 3)
     generator = torch.Generator().manual_seed(seed)
-    step = ModelStep(
-        model,
-        model.start_decoding(
-            model.encode(sources.tokens, sources.is_real.long()), sources.is_real, beam_size=2, max_length=6
-        ),
-    )
+    memory = model.encode(sources.tokens, sources.is_real.long())
+    cache = model.start_decoding(memory, sources.is_real, num_beams=1, max_slots=sum(NUM_BEAMS))
+    step = ModelStep(unpacked(model), cache)
     alive = [0, 1, 2]
-    prefixes: list[list[list[int]]] = [[[], []] for _ in alive]
-    tokens = torch.full((3, 2), BOS)
-    for t in range(6):
+    prefixes: list[list[list[int]]] = [[[]] for _ in alive]
+    tokens = torch.full((3, 1), BOS)
+    for t, (num_beams, num_next) in enumerate(pairwise([*NUM_BEAMS, 1])):
         logits = step(tokens)
         for row, i in enumerate(alive):
-            for w in range(2):
+            for w in range(num_beams):
                 expected = teacher_forced(model, sources.only(i), prefixes[row][w])[-1]
                 torch.testing.assert_close(logits[row, w], expected, atol=1e-4, rtol=1e-4)
         if t == 2:
             step.keep(torch.tensor([0, 2]))
             alive, prefixes = [0, 2], [prefixes[0], prefixes[2]]
-        order = torch.randint(2, (len(alive), 2), generator=generator)
-        tokens = torch.randint(4, VOCAB_SIZE, (len(alive), 2), generator=generator)
+        order = torch.randint(num_beams, (len(alive), num_next), generator=generator)
+        tokens = torch.randint(4, VOCAB_SIZE, (len(alive), num_next), generator=generator)
         step.reorder(order)
         prefixes = [
             [[*row[old], token] for old, token in zip(o, new, strict=True)]
@@ -150,7 +157,7 @@ def test_batched_equals_single(seed: int, width: int, variant: dict[str, Any]) -
 def test_beam_size_one_equals_greedy(seed: int, alpha: float) -> None:
     model, sources = tiny_model(seed), random_sources(seed, 6)
     greedy = greedy_search(
-        step_function(model, sources, 1), **SPECIAL, max_lengths=sources.max_lengths, length_penalty=alpha
+        step_function(model, sources, 1, 1), **SPECIAL, max_lengths=sources.max_lengths, length_penalty=alpha
     )
     one = beam(model, sources, 1, alpha)
     assert [h.tokens for [h] in one] == [h.tokens for [h] in greedy]
@@ -166,7 +173,7 @@ def test_forced_scoring_gives_the_score_of_the_search(seed: int, search: str) ->
         rows = beam(model, sources, 3)
     else:
         rows = sample(
-            step_function(model, sources, 3),
+            step_function(model, sources, 3, 3),
             **SPECIAL,
             max_lengths=sources.max_lengths,
             length_penalty=0.6,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt_trainer.config.data import TextSource
-from mt_trainer.data.cleaning import Verdict, judge_texts
+from mt_trainer.data.cleaning import Verdict, count_verdicts, judge_texts
+from mt_trainer.data.encoding import kept_pairs
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.sources import read_source
 
@@ -66,6 +67,28 @@ def test_any_bytes_are_read_or_skipped_as_a_pair(src: Any) -> None:
         text = read(Path(folder), src, numbers, packed=False, on_invalid_text="skip")
         assert list(text.pairs()) == wanted
         assert text.num_invalid == len(lines) - len(wanted)
+
+
+BLANKS = st.sampled_from(["", " ", "\t", "\u3000", "\r", "\u2028", "\v\f"])
+LINES = st.lists(st.tuples(st.one_of(st.none(), BLANKS), st.one_of(st.none(), BLANKS)), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(blanks=LINES, packed=st.booleans())
+def test_blank_lines_on_either_side_never_shift_a_pair(
+    blanks: list[tuple[str | None, str | None]], packed: bool
+) -> None:
+    """Where there is no blank, line i holds `i` on both sides; whatever is kept must be such a pair."""
+    sides = [[blank[side] if blank[side] is not None else f"{i}" for i, blank in enumerate(blanks)] for side in (0, 1)]
+    src, tgt = ("".join(f"{line}\n" for line in side).encode() for side in sides)
+    with tempfile.TemporaryDirectory() as folder:
+        text = read(Path(folder), src, tgt, packed=packed, on_invalid_text="stop")
+        verdicts = judge_texts(text.pairs(), max_length=100, drop_identical=False, drop_duplicates=True)
+        kept = list(kept_pairs([text], verdicts))
+    wanted = [i for i, blank in enumerate(blanks) if blank == (None, None)]
+    assert kept == [(f"{i}", f"{i}") for i in wanted]
+    counts = count_verdicts(verdicts, invalid_text=0)
+    assert (counts.read, counts.kept, counts.blank) == (len(blanks), len(wanted), len(blanks) - len(wanted))
 
 
 SIDES = st.one_of(st.sampled_from(["", " ", "\u3000", "a", "b"]), st.text(max_size=5))

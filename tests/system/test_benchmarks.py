@@ -4,8 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mt_trainer.config.model import ModelConfig
+from mt_trainer.model import build_transformer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,3 +46,107 @@ def test_the_small_benchmarks_run(arguments: list[str], last: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(last)
     assert "x " in done.stdout
+
+
+def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(tmp_path: Path) -> None:
+    report = tmp_path / "times.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "preparation.py"), "--quick", "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(report.read_text(encoding="utf-8"))["results"]
+    assert [(row["pairs"], row["cache"]) for row in results] == [(2000, "empty"), (2000, "filled")]
+    assert results[0]["tokenizer"] > 0 == results[1]["tokenizer"]
+    assert all(0 < row["start"] < row["first_step"] for row in results)
+
+
+def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
+    """What a benchmark writes and prints."""
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments, "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(report.read_text(encoding="utf-8")), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["--cuda"]], ids=["cpu", "gpu"])
+def test_training_side_by_side_reports_every_candidate_with_its_share_of_the_floor(
+    tmp_path: Path, mode: list[str]
+) -> None:
+    report, printed = report_of(tmp_path, "training_peers.py", "--quick", *mode)
+    assert {"cpu", "torch", "commit", "peers"} <= set(report["machine"])
+    jobs = [(each["job"]["batch_tokens"], each["job"]["is_compiled"]) for each in report["comparisons"]]
+    assert jobs == ([(256, False), (256, True), (512, False), (512, True)] if mode else [(512, False)])
+    for comparison in report["comparisons"]:
+        assert comparison["failures"] == {}
+        rows = {row["candidate"]: row for row in comparison["rows"]}
+        assert {"mt_trainer", "plain loop"} <= set(rows)
+        assert comparison["load"]["load_averages"]
+        for row in rows.values():
+            assert len(row["every_round"]) == 2
+            assert min(row["tokens_per_second"].values()) > 0
+            assert 0 < row["useful_share"] <= 1
+            assert row["ours_to_this"]["least"] <= row["ours_to_this"]["median"] <= row["ours_to_this"]["largest"]
+            for dtype, share in row["share_of_floor"].items():
+                floor = comparison["floor"]["tokens_per_second"][dtype]
+                assert share == pytest.approx(row["tokens_per_second"]["median"] / floor)
+    assert "plain loop" in printed
+
+
+@pytest.mark.slow
+def test_decoding_side_by_side_trains_a_model_and_compares_outputs(tmp_path: Path) -> None:
+    report, printed = report_of(tmp_path, "decoding_peers.py", "--quick", "--variant", "short={max_length_constant: 9}")
+    rows = {row["candidate"]: row for row in report["comparisons"][0]["rows"]}
+    assert set(rows) == {"mt_trainer", "mt_trainer short"}
+    assert rows["mt_trainer"]["equal_to_ours"] == 1.0
+    assert rows["mt_trainer short"]["tokens_per_sentence"] <= 9
+    assert all(row["sentences"] == 20 and row["bleu"] is not None for row in rows.values())
+    assert "Eole" in printed
+
+
+@pytest.mark.slow
+def test_a_peer_that_cannot_be_installed_is_named_with_its_reason_and_stops_nothing(tmp_path: Path) -> None:
+    report, printed = report_of(
+        tmp_path,
+        "training_peers.py",
+        *("--quick", "--candidate", "plain loop", "Eole", "--environments", str(tmp_path / "environments")),
+        *("--pip-args", "--no-index --find-links /nowhere"),
+    )
+    comparison = report["comparisons"][0]
+    assert [row["candidate"] for row in comparison["rows"]] == ["plain loop"]
+    assert "cannot be installed" in comparison["failures"]["Eole"]
+    assert "not measured: eole cannot be installed" in printed
+
+
+def test_peak_memory_is_told_for_every_vocabulary(tmp_path: Path) -> None:
+    report, _ = report_of(tmp_path, "vocabulary_memory.py", "--quick")
+    assert [size["vocab_size"] for size in report["sizes"]] == [100, 200]
+    assert all(size["peak"] > size["before"] > 0 for size in report["sizes"])
+
+
+@pytest.mark.parametrize(("src", "tgt"), [(9, 5), (3, 12)])
+def test_the_operations_of_the_floor_are_those_that_the_real_model_takes(
+    monkeypatch: pytest.MonkeyPatch, src: int, tgt: int
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from peers.floor import training_operations
+    from peers.job import Sizes
+
+    sizes = Sizes(num_layers=2, d_model=32, ffn_dim=48, num_heads=4, vocab_size=101)
+    config = ModelConfig.model_validate(
+        {
+            "num_encoder_layers": sizes.num_layers,
+            "num_decoder_layers": sizes.num_layers,
+            "d_model": sizes.d_model,
+            "ffn_dim": sizes.ffn_dim,
+            "num_heads": sizes.num_heads,
+            "attention_dropout": 0.5,  # attention is then written out as matrix products, which are counted
+        }
+    )
+    model = build_transformer(config, src_vocab_size=101, tgt_vocab_size=101, max_positions=16, pad_id=0).train()
+    tokens = torch.randint(4, 101, (1, src + tgt))
+    segments = torch.ones_like(tokens)
+    with FlopCounterMode(display=False) as counter:
+        hidden = model(tokens[:, :src], segments[:, :src], tokens[:, src:], segments[:, src:])
+        (hidden @ model.output_weight.t()).sum().backward()
+    assert counter.get_total_flops() == training_operations(sizes, [(src, tgt)])

@@ -40,6 +40,7 @@ SHORTENED = {
     "mt-train --config multi30k": ("--print-config", "reads the hub"),
     "scripts/sweep_": ("--help", "trains many times; tests/system/test_scripts.py runs the sweeps"),
     "scripts/compare_objectives.py": ("--help", "trains many times; tests/system/test_experiments.py runs it"),
+    "scripts/kill_test.sh": ("--help", "kills for half an hour; tests/system/test_kill.py runs it"),
     "make ": ("--dry-run", "installs, trains or tests for minutes; make shows what it would do"),
 }
 

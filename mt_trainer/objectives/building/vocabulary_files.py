@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from mt_trainer.artefacts import read_at_most
 from mt_trainer.config.places import printable
 from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.objectives.formulas.priors import PieceGroup
@@ -22,6 +23,9 @@ SUM_TOLERANCE = 1e-6
 
 PRIORS = ("uniform", "unigram", "target_side")
 GROUPS: tuple[PieceGroup, ...] = ("target", "common", "source", "none")
+
+LARGEST_FILE_BYTES = 64 * 2**20
+"""Room for a million lines of any length that makes sense."""
 
 T = TypeVar("T")
 
@@ -71,8 +75,8 @@ def _read(
     help: str,
 ) -> list[T]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path that is none
+        text = read_at_most(Path(path), LARGEST_FILE_BYTES).decode("utf-8").replace("\r\n", "\n")
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, far too large, or a path that is none
         raise ConfigError(_unreadable(path, error, key=key, choices=choices)) from None
     lines = text.removesuffix("\n").split("\n") if text else []
     values = [parse(line.strip()) for line in lines]
@@ -93,7 +97,9 @@ def _read(
 
 
 def _unreadable(path: str, error: Exception, *, key: str, choices: tuple[str, ...]) -> Problem:
-    reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        reason = "it is not UTF-8 text"
     listed = ", ".join(f"`{choice}`" for choice in choices)
     close = get_close_matches(path, choices, n=1)
     advice = f"the closest choice is `{close[0]}`; " if close else ""

@@ -22,8 +22,9 @@ from mt_trainer.objectives.projection.row_statistics import (
 from mt_trainer.objectives.projection.slab_products import combine, parts, project
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
-CPU_BUFFER_BYTES = 20 * 2**20
-"""Logits of a chunk on a CPU: a matmul of some hundred rows runs at full speed (`benchmarks/objectives.py`)."""
+CPU_BUFFER_LOGITS = 10 * 2**20
+"""Logits of a chunk on a CPU: some hundred rows, as every chunk passes once over the whole gradient of the weight. With
+half of it label smoothing takes a tenth more time where V is 32,000 and D 256 (`benchmarks/objectives.py`)."""
 
 GPU_BUFFER_BYTES = 2 * 2**30
 """The same on a GPU, where matmuls want many thousand rows and memory is the bound; chosen, not measured."""
@@ -67,9 +68,11 @@ class Setup:
         """Tokens of a chunk."""
         if self.chunk_rows is not None:
             return self.chunk_rows
-        num_bytes = self.buffer_bytes or (CPU_BUFFER_BYTES if device.type == "cpu" else GPU_BUFFER_BYTES)
-        row_bytes = self.num_products * self.matmul_dtype.itemsize * vocab_size
-        if device.type != "cpu":  # where the three matrices of a block are as large as the chunk
+        itemsize = self.matmul_dtype.itemsize
+        is_cpu = device.type == "cpu"
+        num_bytes = self.buffer_bytes or (CPU_BUFFER_LOGITS * itemsize if is_cpu else GPU_BUFFER_BYTES)
+        row_bytes = self.num_products * itemsize * vocab_size
+        if not is_cpu:  # where the three matrices of a block are as large as the chunk
             row_bytes += 3 * statistics_dtype(self.matmul_dtype).itemsize * vocab_size
         return max(16, num_bytes // row_bytes // 16 * 16)
 

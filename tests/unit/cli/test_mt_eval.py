@@ -13,10 +13,14 @@ from typer.testing import CliRunner
 from mt_trainer.cli import finished_run
 from mt_trainer.cli.command import showing_problems
 from mt_trainer.cli.eval import evaluate
+from mt_trainer.config import load_config
 from mt_trainer.decoding.translate import Translation
 from mt_trainer.evaluation.metrics import bleu
+from mt_trainer.training.sealed_config import write_sealed_config
 
 Invoke = Callable[..., tuple[int, str, str]]
+
+HASHES = {"weights": "a" * 64, "tokenizer": "b" * 64}
 
 GERMAN = ["Ein Mann läuft schnell.", "Zwei Hunde spielen im Park."]
 ENGLISH = ["A man walks fast.", "Two dogs play in the park."]
@@ -33,7 +37,8 @@ class Parrot:
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     def open_run(folder: Path, config: Any, *, checkpoint: str) -> Any:
-        return SimpleNamespace(translator=Parrot(), checkpoint="step_00000020" if checkpoint == "best" else checkpoint)
+        name = "step_00000020" if checkpoint == "best" else checkpoint
+        return SimpleNamespace(translator=Parrot(), checkpoint=name, hashes=HASHES)
 
     monkeypatch.setattr(finished_run, "open_run", open_run)
     monkeypatch.chdir(tmp_path)
@@ -41,10 +46,10 @@ def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     Path("test.de").write_text("".join(f"{line}\n" for line in GERMAN), encoding="utf-8")
     Path("runs/mine").mkdir(parents=True)
     source = "{format: text, src: test.en, tgt: test.de}"
-    Path("runs/mine/config.yaml").write_text(
+    Path("mine.yaml").write_text(
         f"data: {{src_lang: en, tgt_lang: de, train: [{source}], dev: {source}, test: {{flickr: {source}}}}}\n"
     )
-    Path("mine.yaml").write_text(Path("runs/mine/config.yaml").read_text())
+    write_sealed_config(Path("runs/mine"), load_config("mine.yaml"))
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(showing_problems(evaluate))
 

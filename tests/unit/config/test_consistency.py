@@ -37,6 +37,7 @@ CONTRADICTIONS = [
     ("training: {max_steps: null}\n", "6:23", "the run would never end"),
     ("training: {batch_tokens: 100}\n", "6:26", "100 over `training.accumulation` 1 holds no row"),
     ("training: {accumulation: 65}\n", "6:26", "holds no row of `data.max_length` 128"),
+    ("training: {max_roll_backs: 5}\n", "6:28", "has no effect: `training.on_divergence` is `stop`"),
     ("tokenizer: {joint: false}\n", "6:20", "needs one vocabulary"),
     ("tokenizer: {joint: false, model_file: a}\nmodel: {share_embeddings: none}\n", "6:39", "is for both languages"),
     ("tokenizer: {src_model_file: a, tgt_model_file: b}\n", "6:29", "`tokenizer.joint` is true"),

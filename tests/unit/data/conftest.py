@@ -45,7 +45,18 @@ class Project:
         tokenizer: dict[str, Any] | None = None,
         train: tuple[str, ...] = ("train",),
     ) -> PreparedData:
-        config = {
+        self.lines = []
+        config = TrainConfig.model_validate(self.config(data=data, tokenizer=tokenizer, train=train))
+        return prepare_data(config, announce=self.lines.append)
+
+    def config(
+        self,
+        *,
+        data: dict[str, Any] | None = None,
+        tokenizer: dict[str, Any] | None = None,
+        train: tuple[str, ...] = ("train",),
+    ) -> dict[str, Any]:
+        return {
             "data": {
                 "src_lang": "en",
                 "tgt_lang": "de",
@@ -56,8 +67,6 @@ class Project:
             "tokenizer": {"vocab_size": 400, **(tokenizer or {})},
             "runtime": {"cache_folder": f"{self.folder}/cache"},
         }
-        self.lines = []
-        return prepare_data(TrainConfig.model_validate(config), announce=self.lines.append)
 
     def problems(self, **changes: Any) -> tuple[Problem, ...]:
         with pytest.raises(MtError) as caught:

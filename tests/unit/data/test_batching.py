@@ -20,6 +20,18 @@ def test_a_row_has_room_only_if_both_sides_have() -> None:
     assert pack_rows([0, 1], [6, 4], [6, 4], 10) == [[0, 1]]
 
 
+def test_sides_of_unlike_lengths_fill_a_row_together() -> None:
+    # 7 + 3 sources and 3 + 7 targets fill both sides of one row.
+    assert pack_rows([0, 1], [7, 3], [3, 7], 10) == [[0, 1]]
+
+
+def test_the_tightest_target_side_is_chosen_and_then_the_tightest_source_side() -> None:
+    # 0 (5 and 8), 1 (6 and 6) and 2 (6 and 6) open a row each; 3 (1 and 2) fits all, and fills the targets of row 0.
+    assert pack_rows(range(4), [5, 6, 6, 1], [8, 6, 6, 2], 10) == [[0, 3], [1], [2]]
+    # 0 (9 and 6) and 1 (8 and 6) have room for 4 targets each: 2 (1 and 3) goes where it fills the sources.
+    assert pack_rows(range(3), [9, 8, 1], [6, 6, 3], 10) == [[0, 2], [1]]
+
+
 def test_pairs_of_equal_length_keep_the_order_given() -> None:
     assert pack_rows([7, 3, 9, 1], [5] * 4, [5] * 4, 10) == [[7, 3], [9, 1]]
 

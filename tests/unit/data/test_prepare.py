@@ -44,6 +44,31 @@ def test_bad_pairs_are_dropped_counted_and_shift_nothing(project: "Project") -> 
     assert any("dropped" in line for line in project.lines)
 
 
+@pytest.mark.parametrize("nothing", ["\u2028", "\u3000", "\u200b", "\ufeff", "\x7f", "\u3000 \u200b", "\x01"])
+def test_a_side_without_a_single_piece_is_dropped_and_counted(project: "Project", nothing: str) -> None:
+    src, tgt = list(project.src), list(project.tgt)
+    src[3], tgt[7] = nothing, nothing
+    project.write("train", src, tgt)
+    prepared = project.prepare()
+    assert project.decoded(prepared) == [pair for i, pair in enumerate(zip(src, tgt, strict=True)) if i not in (3, 7)]
+    assert prepared.counts.blank + prepared.counts.empty_after_tokenisation == 2
+    assert min(prepared.train.src_lengths.min(), prepared.train.tgt_lengths.min()) > 0
+
+
+@pytest.mark.parametrize("side", ["src", "tgt"])
+def test_cr_lf_and_a_byte_order_mark_on_one_side_change_no_token(project: "Project", side: str) -> None:
+    clean = project.prepare()
+    file = project.folder / f"train.{side}"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    prepared = project.prepare()
+    assert (prepared.tokenizers.content_hash, prepared.corpus_hash) == (
+        clean.tokenizers.content_hash,
+        clean.corpus_hash,
+    )
+    assert f"{file}: byte order mark removed" in prepared.notes
+    assert f"{file}: 300 of 300 lines ended in CR LF; CR removed" in prepared.notes
+
+
 def test_sources_are_concatenated_and_duplicates_found_across_them(project: "Project") -> None:
     project.write("more", [project.src[5], "totally new words"], [project.tgt[5], "ganz neue Wörter"])
     prepared = project.prepare(train=("train", "more"))
@@ -81,6 +106,24 @@ def test_overlap_counts_only_what_is_trained_on(project: "Project") -> None:
     tgt[4] = ""
     project.write("train", src, tgt)
     assert project.prepare().dev.train_overlap == 0
+
+
+@pytest.mark.parametrize(("allowed", "is_refused"), [(None, False), (0.15, False), (0.149, True), (0.0, True)])
+def test_more_overlap_than_allowed_is_refused(project: "Project", allowed: float | None, is_refused: bool) -> None:
+    project.write("dev", [*project.src[:3], *project.dev_src[3:]], project.dev_tgt)
+    if is_refused:
+        [problem] = project.problems(data={"max_overlap": allowed})
+        assert (problem.code, problem.where) == ("MT058", "data.dev")
+        assert "3 of the 20 sources of `dev` also occur in training: 15.00%" in problem.message
+    else:
+        project.prepare(data={"max_overlap": allowed})
+        assert any(line.startswith("warning: dev: 20 pairs; 3 of the sources") for line in project.lines)
+
+
+def test_a_little_overlap_is_told_without_a_warning(project: "Project") -> None:
+    project.write("dev", [project.src[0], *[f"{line} new" for line in project.src[1:100]]], project.tgt[:100])
+    project.prepare()
+    assert "dev: 100 pairs; 1 of the sources also occur in training (1 letter for letter)" in project.lines
 
 
 # --- tokenizers ---

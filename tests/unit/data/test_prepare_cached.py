@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mt_trainer.config.schema import TrainConfig
 from mt_trainer.tokenizer import TokenizerPair
 
 if TYPE_CHECKING:
@@ -94,6 +98,33 @@ def test_an_interrupted_build_leaves_nothing(project: "Project", monkeypatch: py
     assert project.prepare().counts.kept == 300
 
 
+def test_a_build_that_was_killed_is_never_used(project: "Project") -> None:
+    clean = project.prepare()
+    shutil.rmtree(project.folder / "cache")
+    killed = """
+import os, signal, sys
+from mt_trainer.data import corpus, encoding
+from mt_trainer.data.prepare import prepare_data
+from mt_trainer.config.schema import TrainConfig
+
+def die(self, **_):
+    for stream in self._streams.values():
+        stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+corpus.CorpusWriter.finish = die
+prepare_data(TrainConfig.model_validate_json(sys.argv[1]), announce=print)
+"""
+    config = TrainConfig.model_validate(project.config())
+    done = subprocess.run([sys.executable, "-c", killed, config.model_dump_json()], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = [path for path in (project.folder / "cache").rglob("*") if path.is_file()]
+    assert left  # it had begun to write
+    prepared = project.prepare()
+    assert any("trained" in line for line in project.lines)
+    assert (prepared.corpus_hash, prepared.counts) == (clean.corpus_hash, clean.counts)
+
+
 def test_a_file_that_changes_while_it_is_read_is_noticed(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
     from mt_trainer.data import encoding, prepare
 
@@ -105,3 +136,12 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(project: "Project", mon
     [problem] = project.problems()
     assert "changed while it was read" in problem.message
     assert not (project.folder / "cache").exists()
+
+
+def test_what_a_killed_preparation_has_left_goes_with_the_next_one(project: "Project") -> None:
+    for kind in ("tokenizers", "corpora"):
+        left = project.folder / f"cache/{kind}/0123.4567.tmp"
+        left.mkdir(parents=True)
+        (left / "half.bin").write_bytes(b"x")
+    project.prepare()
+    assert not list((project.folder / "cache").rglob("*.tmp"))

@@ -89,7 +89,7 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
     helps = [problem.help or "" for problem in caught.value.problems]
     assert helps[0] == "it is named by `data.train.0`, `data.train.4`; paths are relative to the working directory"
-    assert helps[3] == "it is named by `data.train.3`"
+    assert helps[3] == "it is named by `data.train.3`; paths are relative to the working directory"
 
 
 def test_invalid_utf8_is_located(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def random_tables(num_sentences: int, vocab_size: int, seed: int, eos_bonus: flo
 
 def beam(tables: Tensor, max_lengths: list[int], width: int, alpha: float, n_best: int) -> list[list[Hypothesis]]:
     return beam_search(
-        Chain(tables, width),
+        Chain(tables, 1),
         **SPECIAL,
         max_lengths=torch.tensor(max_lengths),
         beam_size=width,
@@ -109,7 +109,7 @@ def test_beam_search_by_hand() -> None:
     probabilities[BOS, [a, b]] = torch.tensor([0.6, 0.4])
     probabilities[a, [EOS, a, b]] = torch.tensor([0.3, 0.35, 0.35])
     probabilities[b, EOS] = 1.0
-    step = Chain(probabilities.log()[None], 2, disturbance=0.0)
+    step = Chain(probabilities.log()[None], 1, disturbance=0.0)
     [[best, second]] = beam_search(
         step, **SPECIAL, max_lengths=torch.tensor([5]), beam_size=2, length_penalty=0.0, n_best=2
     )
@@ -118,7 +118,7 @@ def test_beam_search_by_hand() -> None:
     assert second.tokens == [a, b]  # 0.6 * 0.35 * 1, against 0.6 * 0.3 for (a)
     assert second.score == pytest.approx(math.log(0.21), abs=1e-5)
     [[penalised_best]] = beam_search(
-        Chain(probabilities.log()[None], 2, disturbance=0.0),
+        Chain(probabilities.log()[None], 1, disturbance=0.0),
         **SPECIAL,
         max_lengths=torch.tensor([5]),
         beam_size=2,
@@ -166,7 +166,7 @@ def test_the_bound_is_that_of_the_longest_output() -> None:
     probabilities[range(4, 10), EOS] = 1e-20
     probabilities[10, EOS] = 1.0
     [[best]] = beam_search(
-        Chain(probabilities.log()[None], 2, disturbance=0.0),
+        Chain(probabilities.log()[None], 1, disturbance=0.0),
         **SPECIAL,
         max_lengths=torch.tensor([8]),
         beam_size=2,
@@ -180,7 +180,7 @@ def test_the_bound_is_that_of_the_longest_output() -> None:
 def test_the_bound_saves_steps() -> None:
     tables = random_tables(1, 8, seed=0)
     tables[..., EOS] += 8.0  # ending at once is nearly certain
-    patient, eager = Chain(tables, 4), Chain(tables, 4)
+    patient, eager = Chain(tables, 1), Chain(tables, 1)
     for step, n_best in ((patient, 4), (eager, 1)):
         beam_search(step, **SPECIAL, max_lengths=torch.tensor([30]), beam_size=4, length_penalty=0.6, n_best=n_best)
     assert len(eager.batch_sizes) < len(patient.batch_sizes)
@@ -220,7 +220,7 @@ def test_scores_are_those_of_forced_scoring(width: int) -> None:
 
 def test_finished_sentences_leave_the_batch() -> None:
     tables = random_tables(16, 9, seed=5)
-    step = Chain(tables, 3)
+    step = Chain(tables, 1)
     lengths = torch.tensor([2] * 8 + [9] * 8)
     beam_search(step, **SPECIAL, max_lengths=lengths, beam_size=3, length_penalty=0.6, n_best=3)
     assert step.batch_sizes[0] == 16

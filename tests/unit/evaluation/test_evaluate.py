@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 
 from mt_trainer.data.evaluation_sets import EvalSet
+from mt_trainer.data.text_files import TextFile
 from mt_trainer.decoding.translate import Translation, Translator
 from mt_trainer.errors import CheckpointError
-from mt_trainer.evaluation.evaluate import SetScores, as_record, evaluate_set, save_scores, scores_table
+from mt_trainer.evaluation.evaluate import SetScores, as_lines, as_record, evaluate_set, save_scores, scores_table
 from mt_trainer.evaluation.metrics import Metrics, Score
 
 METRICS = Metrics(tokenize="13a", lowercase=False, moses_lang=None)
@@ -38,14 +39,34 @@ def test_hypotheses_scores_and_hashes() -> None:
     assert scores.value("bleu") == METRICS.score(scores.hypotheses, REFERENCES)[0].value
     assert 0 < scores.value("chrf") < 100
     assert scores.hashes["ref"] == hashlib.sha256(b"A man walks fast.\n\nTwo cats run in the park.\n").hexdigest()
+    assert scores.hashes.keys() == {"src", "ref", "hyp"}
     assert scores.hashes["hyp"] == hashlib.sha256(b"A man walks fast.\n\nTwo dogs run in the park\n").hexdigest()
+
+
+def test_what_made_the_translations_is_told_with_them() -> None:
+    eval_set = EvalSet(name="dev", src_texts=SOURCES, tgt_texts=REFERENCES, fingerprint="f")
+    made_by = {"weights": "1" * 64, "tokenizer": "2" * 64}
+    scores = evaluate_set(cast(Translator, Capitaliser()), METRICS, eval_set, made_by=made_by)
+    record = as_record(scores, about={})
+    assert record["sha256"] == result().hashes | made_by
+    assert "weights 111111111111, tokenizer 222222222222" in scores_table([scores])
+
+
+EXOTIC = "a\r \v \f \x1c \x1d \x1e \x85 \u2028 \u2029 b\r"
+
+
+def test_a_saved_translation_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "hyp").write_bytes(as_lines([EXOTIC, "", "c"]))
+    assert [line.decode() for line in (tmp_path / "hyp").read_bytes().split(b"\n")] == [EXOTIC, "", "c", ""]
+    read = TextFile(str(tmp_path / "hyp"))
+    assert list(read.texts()) == [EXOTIC.removesuffix("\r"), "", "c"]  # CR LF ends a line for a reader
 
 
 def test_what_a_reader_should_know_is_noted() -> None:
     notes = result(train_overlap=2, notes=("byte order mark removed",)).notes
     assert "byte order mark removed" in notes
     assert "source lines longer than the model can read, and cut: 1" in notes
-    assert any(note.startswith("dev: 3 pairs; 2 of the sources") for note in notes)
+    assert any("dev: 3 pairs; 2 of the sources" in note for note in notes)
 
 
 def test_saved_files_hold_all_digits_and_the_text(tmp_path: Path) -> None:
@@ -74,15 +95,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_table_for_people() -> None:
-    def scores(name: str, value: float, notes: tuple[str, ...] = ()) -> SetScores:
+    def scores(name: str, value: float, overlap: int | None, notes: tuple[str, ...] = ()) -> SetScores:
         each = (Score("bleu", value, "tok:13a"), Score("chrf", 50.126, "nc:6"))
-        return SetScores(name, each, ("x",) * 1200, 1200, None, {}, notes, seconds=4.0)
+        hashes = {"src": "0123456789abcdef", "weights": "fedcba9876543210"}
+        return SetScores(name, each, ("x",) * 1200, 1200, overlap, hashes, notes, seconds=4.0)
 
-    assert scores_table([scores("dev", 31.239), scores("test_2016", 5.0, ("look here",))]).splitlines() == [
-        "set        sentences    BLEU    chrF  sentences/s",
-        "dev            1,200   31.24   50.13        300.0",
-        "test_2016      1,200    5.00   50.13        300.0",
+    results = [scores("dev", 31.239, 1200), scores("test_2016", 5.0, None, ("look here",))]
+    assert scores_table(results).splitlines() == [
+        "set        sentences    BLEU    chrF  in training  sentences/s",
+        "dev            1,200   31.24   50.13        1,200        300.0",
+        "test_2016      1,200    5.00   50.13  not counted        300.0",
         "BLEU: tok:13a",
         "chrF: nc:6",
+        "sha256: dev: src 0123456789ab, weights fedcba987654",
+        "sha256: test_2016: src 0123456789ab, weights fedcba987654",
         "note: test_2016: look here",
     ]

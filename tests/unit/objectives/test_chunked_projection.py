@@ -69,7 +69,7 @@ def test_nothing_as_large_as_the_weight_is_held_but_its_gradient(
 ) -> None:
     num_tokens, width, vocab_size = 200, 64, 5000
     buffer_bytes = 16 * 4 * vocab_size  # 16 rows of logits, a quarter of the weight
-    monkeypatch.setattr(chunked_projection, "CPU_BUFFER_BYTES", buffer_bytes)
+    monkeypatch.setattr(chunked_projection, "CPU_BUFFER_LOGITS", 16 * vocab_size)
     monkeypatch.setattr(chunked_projection, "CPU_BLOCK_BYTES", buffer_bytes // 4)
     monkeypatch.setattr(slab_products, "CPU_SLAB_BYTES", buffer_bytes // 4)
     generator = torch.Generator().manual_seed(1)

@@ -6,6 +6,8 @@ from torch import nn
 
 from mt_trainer.optim import ExponentialMovingAverage
 
+TAKEN = torch.tensor(True)
+
 
 class Number(nn.Module):
     def __init__(self, value: float) -> None:
@@ -21,10 +23,10 @@ def test_young_averages_follow_quickly() -> None:
     model = Number(1.0)
     ema = ExponentialMovingAverage(model, 0.9)
     model.set(12.0)
-    ema.update(1)  # d = 2/11
+    ema.update(1, is_finite=TAKEN)  # d = 2/11
     assert ema.average["weight"].item() == pytest.approx(2 / 11 * 1 + 9 / 11 * 12)
     before = ema.average["weight"].item()
-    ema.update(2)  # d = 3/12
+    ema.update(2, is_finite=TAKEN)  # d = 3/12
     assert ema.average["weight"].item() == pytest.approx(0.25 * before + 0.75 * 12, rel=1e-6)
 
 
@@ -32,7 +34,7 @@ def test_old_averages_follow_at_their_decay() -> None:
     model = Number(1.0)
     ema = ExponentialMovingAverage(model, 0.75)
     model.set(5.0)
-    ema.update(1000)
+    ema.update(1000, is_finite=TAKEN)
     assert ema.average["weight"].item() == pytest.approx(0.75 * 1 + 0.25 * 5)
 
 
@@ -60,3 +62,17 @@ def test_load() -> None:
     ema = ExponentialMovingAverage(Number(1.0), 0.9)
     ema.load({"weight": torch.tensor([4.0])})
     assert ema.average["weight"].item() == 4.0
+
+
+def test_a_skipped_step_leaves_the_average_as_it_was() -> None:
+    """Bit for bit, and though the weights are elsewhere; the next step goes on with its own decay."""
+    model = Number(1.0)
+    ema, other = ExponentialMovingAverage(model, 0.9), ExponentialMovingAverage(model, 0.9)
+    model.set(12.0)
+    for each in (ema, other):
+        each.update(1, is_finite=TAKEN)
+    ema.update(2, is_finite=~TAKEN)
+    assert torch.equal(ema.average["weight"], other.average["weight"])
+    for each in (ema, other):
+        each.update(3, is_finite=TAKEN)
+    assert torch.equal(ema.average["weight"], other.average["weight"])

@@ -148,7 +148,9 @@ def test_a_run_is_the_recipe_in_small(config: str) -> None:
         load_config(config, comparison.overrides_for(name, 60))
 
 
-def test_steps_follow_from_measured_speed(config: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_follow_from_measured_speed(
+    config: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     objectives = ("--objective", "ce={name: cross_entropy}", "--objective", "ls={name: label_smoothing}")
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives)
     folders = [next(each for each in call if "run_folder" in each) for call in stand_in.calls]
@@ -160,6 +162,8 @@ def test_steps_follow_from_measured_speed(config: str, stand_in: StandIn, monkey
     # 6 seconds: 600 steps of 10 ms, 300 of 20 ms. The slow first steps do not count.
     assert "training.max_steps=600" in stand_in.calls[-2]
     assert "training.max_steps=300" in stand_in.calls[-1]
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[rows[0].index("ms a step")] for row in rows[2:]] == ["10", "20"]
 
     stand_in.calls.clear()
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives, "--objective", "b={name: brier}")
@@ -318,7 +322,7 @@ def test_significance_is_that_of_the_translations(config: str, tmp_path: Path) -
     assert p_values["same"] == [1.0]
     assert p_values["perfect"][0] < 0.001
     assert p_values["perfect"][0] <= p_values["half"][0] < 0.01
-    assert "p, phrasebook_test, against bad" in table(runs)
+    assert "p, phrasebook_test, against bad" in table(runs, None)
 
 
 def test_a_signal_is_left_to_mt_train(tmp_path: Path) -> None:

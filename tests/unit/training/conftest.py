@@ -7,16 +7,24 @@ import pytest
 import torch
 
 from mt_trainer.config import TrainConfig, load_config
+from mt_trainer.files import EMPTY
 from mt_trainer.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mt_trainer.training.manifest import Origin
 
 
 @pytest.fixture
-def save(tmp_path: Path) -> Callable[..., Checkpoint]:
+def origin() -> Origin:
+    """What a checkpoint says it belongs to."""
+    return Origin(log=EMPTY, config="c" * 64, corpus="d" * 64, tokenizer="e" * 64, environment={"threads": 1})
+
+
+@pytest.fixture
+def save(tmp_path: Path, origin: Origin) -> Callable[..., Checkpoint]:
     """Save a checkpoint of step n, whose one weight is n, under `checkpoints`; with a BLEU if one is given."""
 
     def save_step(step: int, *, bleu: float | None = None, nll: float = 2.0, name: str | None = None) -> Checkpoint:
         dev = None if bleu is None else {"bleu": bleu, "nll": nll}
-        state = {"step": step, "dev": dev, "tokenizer": "abc"}
+        state = {"step": step, "dev": dev}
         if name is None:
             state["progress"] = {"step": step}
         folder, name = tmp_path / "checkpoints", name or f"step_{step:08d}"
@@ -26,6 +34,7 @@ def save(tmp_path: Path) -> Callable[..., Checkpoint]:
             model={"weight": torch.tensor([[float(step)]])},
             optimizer={"exp_avg.weight": torch.zeros(1, 1)},
             state=state,
+            origin=origin,
         )
         return load_checkpoint(folder / name)
 

@@ -23,26 +23,26 @@ def test_after_a_step() -> None:
 
 
 def test_the_first_validation_is_the_best_and_an_equal_one_is_not() -> None:
-    progress = Progress(step=10).after_validation(20.0)
+    progress = Progress(step=10).after_validation(20.0, dev_nll=2.0)
     assert (progress.best_score, progress.best_step, progress.is_best) == (20.0, 10, True)
-    later = Progress(**{**vars(progress), "step": 20}).after_validation(20.0)
+    later = Progress(**{**vars(progress), "step": 20}).after_validation(20.0, dev_nll=2.0)
     assert (later.best_step, later.validations_since_best, later.is_best) == (10, 1, False)
-    better = Progress(**{**vars(later), "step": 30}).after_validation(20.1)
+    better = Progress(**{**vars(later), "step": 30}).after_validation(20.1, dev_nll=2.0)
     assert (better.best_step, better.validations_since_best, better.is_best) == (30, 0, True)
 
 
 def test_not_a_number_is_never_the_best() -> None:
-    first = Progress(step=10).after_validation(math.nan)
+    first = Progress(step=10).after_validation(math.nan, dev_nll=2.0)
     assert (first.best_score, first.is_best, first.validations_since_best) == (None, False, 1)
-    progress = Progress(step=10).after_validation(-3.0).after_validation(math.nan)
+    progress = Progress(step=10).after_validation(-3.0, dev_nll=2.0).after_validation(math.nan, dev_nll=2.0)
     assert (progress.best_score, progress.validations_since_best) == (-3.0, 1)
 
 
 def test_patience() -> None:
-    progress = Progress(step=1).after_validation(5.0).after_validation(4.0)
+    progress = Progress(step=1).after_validation(5.0, dev_nll=2.0).after_validation(4.0, dev_nll=2.0)
     assert not progress.is_over(limits(patience=2, max_steps=100))
-    assert progress.after_validation(5.0).is_over(limits(patience=2, max_steps=100))
-    assert not progress.after_validation(5.1).is_over(limits(patience=2, max_steps=100))
+    assert progress.after_validation(5.0, dev_nll=2.0).is_over(limits(patience=2, max_steps=100))
+    assert not progress.after_validation(5.1, dev_nll=2.0).is_over(limits(patience=2, max_steps=100))
 
 
 @pytest.mark.parametrize(

@@ -18,21 +18,21 @@ def steps(tmp_path: Path) -> list[int]:
 def test_the_newest_and_the_best_stay(save: Save, tmp_path: Path) -> None:
     for step, bleu in [(1, 10.0), (2, 30.0), (3, 20.0), (4, 25.0), (5, 15.0)]:
         save(step, bleu=bleu)
-    prune(tmp_path / "checkpoints", keep=2, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=2, select_by="bleu", needed=())
     assert steps(tmp_path) == [2, 4, 5]
 
 
 def test_best_by_nll_is_the_lowest(save: Save, tmp_path: Path) -> None:
     for step, nll in [(1, 1.5), (2, 1.2), (3, 1.9)]:
         save(step, bleu=0.0, nll=nll)
-    prune(tmp_path / "checkpoints", keep=1, select_by="nll")
+    prune(tmp_path / "checkpoints", keep=1, select_by="nll", needed=())
     assert steps(tmp_path) == [2, 3]
 
 
 def test_not_a_number_is_never_the_best(save: Save, tmp_path: Path) -> None:
     for step, bleu in [(1, float("nan")), (2, 5.0), (3, float("nan"))]:
         save(step, bleu=bleu)
-    prune(tmp_path / "checkpoints", keep=1, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=1, select_by="bleu", needed=())
     assert steps(tmp_path) == [2, 3]
 
 
@@ -42,13 +42,13 @@ def test_damaged_ones_neither_count_nor_go(save: Save, tmp_path: Path) -> None:
         save(step, bleu=float(step))
     for step in (4, 5):
         (tmp_path / f"checkpoints/step_{step:08d}/model.safetensors").write_bytes(b"")
-    prune(tmp_path / "checkpoints", keep=2, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=2, select_by="bleu", needed=())
     assert steps(tmp_path) == [2, 3, 4, 5]
 
 
 def test_the_only_valid_one_stays(save: Save, tmp_path: Path) -> None:
     save(1)
-    prune(tmp_path / "checkpoints", keep=1, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=1, select_by="bleu", needed=())
     assert steps(tmp_path) == [1]
 
 
@@ -57,14 +57,14 @@ def test_a_checkpoint_that_a_signal_left_takes_no_place_of_a_validated_one(save:
     save(10, bleu=1.0)
     save(15)
     save(20, bleu=2.0)
-    prune(tmp_path / "checkpoints", keep=2, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=2, select_by="bleu", needed=())
     assert {10, 20} <= set(steps(tmp_path))
 
 
 def test_the_newest_stays_also_when_a_signal_left_it(save: Save, tmp_path: Path) -> None:
     save(10, bleu=1.0)
     save(15)
-    prune(tmp_path / "checkpoints", keep=1, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=1, select_by="bleu", needed=())
     assert steps(tmp_path) == [10, 15]
 
 
@@ -91,5 +91,5 @@ def test_an_average_takes_no_place_of_a_checkpoint_of_training(save: Save, tmp_p
         save(step, bleu=float(step))
     save(2, bleu=1.5, name="average")
     save(3, bleu=3.0)
-    prune(tmp_path / "checkpoints", keep=2, select_by="bleu")
+    prune(tmp_path / "checkpoints", keep=2, select_by="bleu", needed=())
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step_00000002", "step_00000003"]

@@ -1,9 +1,14 @@
 """The run folder: to whom it belongs, what is written first, which checkpoint is taken."""
 
+import hashlib
 import json
+import os
+import random
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,9 @@ from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model, max_positions_of
 from mt_trainer.training.checkpoint import Checkpoint, best_checkpoint, save_checkpoint
 from mt_trainer.training.loading import load_run
-from mt_trainer.training.run_folder import RunFolder, recorded_overlap
+from mt_trainer.training.manifest import Origin
+from mt_trainer.training.run_folder import RunFolder, changed_environment, recorded_overlap
+from mt_trainer.training.verify import verify_run
 
 Save = Callable[..., Checkpoint]
 Config = Callable[..., TrainConfig]
@@ -95,9 +102,29 @@ def test_another_tokenizer_is_refused(tmp_path: Path, config: Config, pair: Toke
 def test_a_folder_that_cannot_be_made(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     run = RunFolder.open(tmp_path / "file/run", config())
     (tmp_path / "file").write_text("in the way")
-    code, text, exit_code = problem_of(lambda: run.create(pair, environment={}, data={}))
+    for attempt in (
+        lambda: RunFolder.open(tmp_path / "file/run", config()),
+        lambda: run.create(pair, environment={}, data={}),
+    ):
+        code, text, exit_code = problem_of(attempt)
+        assert (code, exit_code) == ("MT103", ExitCode.USER_INPUT)
+        assert "Not a directory" in text
+        assert "are free" in text
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_may_not_be_written_is_known_before_any_work(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """The superuser may write anywhere, so the answer of the system is put on."""
+    folder = tmp_path / "runs"
+    if is_there:
+        folder.mkdir()
+    settings, locked = config(), folder if is_there else tmp_path
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked)
+    code, text, exit_code = problem_of(lambda: RunFolder.open(folder, settings))
     assert (code, exit_code) == ("MT103", ExitCode.USER_INPUT)
-    assert "Not a directory" in text
+    assert "Permission denied" in text
 
 
 def test_a_damaged_newest_checkpoint_falls_back_loudly(tmp_path: Path, config: Config, save: Save) -> None:
@@ -133,7 +160,7 @@ def test_the_best_checkpoint_and_of_equals_the_earliest(save: Save) -> None:
 
 
 @pytest.fixture
-def trained(tmp_path: Path, config: Config, pair: TokenizerPair) -> Path:
+def trained(tmp_path: Path, config: Config, pair: TokenizerPair, origin: Origin) -> Path:
     """A run with steps 10 (the best), 20 and an average, whose first bias tells which is which."""
     run = RunFolder.open(tmp_path / "runs/mine", config())
     run.create(pair, environment={}, data={})
@@ -141,10 +168,11 @@ def trained(tmp_path: Path, config: Config, pair: TokenizerPair) -> Path:
     for step, bleu, name in ((10, 30.0, "step_00000010"), (20, 20.0, "step_00000020"), (20, 25.0, "average")):
         weights = {key: p.detach().clone() for key, p in model.named_parameters()}
         weights["encoder_norm.bias"].fill_(step + bleu)
-        state = {"step": step, "dev": {"bleu": bleu, "nll": 1.0}, "tokenizer": pair.content_hash}
+        state = {"step": step, "dev": {"bleu": bleu, "nll": 1.0}}
         if name != "average":
             state["progress"] = {}
-        save_checkpoint(run.checkpoints, name, model=weights, optimizer={}, state=state)
+        its = replace(origin, config=run.config_seal, tokenizer=pair.content_hash)
+        save_checkpoint(run.checkpoints, name, model=weights, optimizer={}, state=state, origin=its)
     return run.path
 
 
@@ -261,3 +289,96 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path, config: Config
     other.kill()
     other.communicate()
     lock()  # the lock went with the process
+
+
+def test_every_changed_bit_of_config_and_tokenizer_is_found(trained: Path) -> None:
+    rng = random.Random(5)
+    for name in ("config.yaml", "tokenizer.model"):
+        content = (trained / name).read_bytes()
+        for position in [0, len(content) - 1, len(content) - 2, *rng.sample(range(len(content)), 30)]:
+            flipped = bytearray(content)
+            flipped[position] ^= 1 << rng.randrange(8)
+            (trained / name).write_bytes(flipped)
+            assert problem_of(lambda: load_run(trained))[0] in ("MT106", "MT082"), (name, position)
+            if name == "config.yaml":
+                assert problem_of(lambda: RunFolder.open(trained, any_config))[0] == "MT106"
+        (trained / name).write_bytes(content)
+    assert load_run(trained).checkpoint_name == "step_00000010"
+
+
+any_config = TrainConfig.model_construct()
+
+
+def test_a_config_that_was_changed_harmlessly_stays_that_of_older_checkpoints(
+    trained: Path, config: Config, pair: TokenizerPair
+) -> None:
+    for number in (8, 9):
+        changed = config(f"training.keep_checkpoints={number}")
+        RunFolder.open(trained, changed).create(pair, environment={}, data={})
+        assert load_run(trained).config == changed
+        assert RunFolder(trained, changed).newest_checkpoint(lambda line: None) is not None
+    assert (trained / "config.yaml").read_text().count("# before: ") == 2
+
+
+def test_the_config_of_another_run_is_refused(trained: Path, config: Config, pair: TokenizerPair) -> None:
+    other = trained.with_name("other")
+    RunFolder.open(other, config("model.dropout=0.3")).create(pair, environment={}, data={})
+    (trained / "config.yaml").write_bytes((other / "config.yaml").read_bytes())
+    code, text, exit_code = problem_of(lambda: load_run(trained))
+    assert (code, exit_code) == ("MT106", ExitCode.CORRUPT)
+    assert "not the config that step_00000010 was trained with" in text
+    settings = config("model.dropout=0.3")
+    assert problem_of(lambda: RunFolder(trained, settings).newest_checkpoint(lambda line: None))[0] == "MT106"
+
+
+def test_a_changed_limit_is_told(trained: Path, config: Config) -> None:
+    said: list[str] = []
+    RunFolder(trained, config("training.patience=7", "training.keep_checkpoints=9")).newest_checkpoint(said.append)
+    assert [line.partition(";")[0] for line in said] == ["changed: training.patience was None, is 7"]
+
+
+def test_a_changed_environment_is_told_in_one_line() -> None:
+    before = {"torch": "2.10", "threads": 2}
+    assert changed_environment(before, dict(before)) is None
+    assert changed_environment(before, {"torch": "2.13", "threads": 1}) == (
+        "changed: torch 2.10 -> 2.13, threads 2 -> 1; from here on the last bits may differ"
+    )
+
+
+def test_verify_names_each_damaged_part(trained: Path) -> None:
+    (trained / "evaluation").mkdir()
+    (trained / "evaluation/dev.hyp.txt").write_bytes(b"ein Haus\n")
+    digest = hashlib.sha256(b"ein Haus\n").hexdigest()
+    (trained / "evaluation/dev.json").write_text(json.dumps({"sha256": {"hyp": digest}}))
+    found = {finding.name: finding for finding in verify_run(trained)}
+    checkpoints = {f"checkpoints/{name}" for name in ("average", "step_00000010", "step_00000020")}
+    assert found.keys() == {"config.yaml", "tokenizer", "metrics.jsonl", "evaluation/dev.json", *checkpoints}
+    assert all(finding.is_intact for finding in found.values())
+    for name, path in (
+        ("config.yaml", "config.yaml"),
+        ("tokenizer", "tokenizer.model"),
+        ("evaluation/dev.json", "evaluation/dev.hyp.txt"),
+        ("checkpoints/average", "checkpoints/average/model.safetensors"),
+        ("checkpoints/step_00000010", "checkpoints/step_00000010/MANIFEST.json"),
+    ):
+        content = (trained / path).read_bytes()
+        (trained / path).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+        assert [finding.name for finding in verify_run(trained) if not finding.is_intact] == [name]
+        (trained / path).unlink()
+        if path != "config.yaml":
+            assert [finding.name for finding in verify_run(trained) if not finding.is_intact] == [name]
+        (trained / path).write_bytes(content)
+    assert problem_of(lambda: verify_run(trained.parent))[0] == "MT104"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_what_is_written_first_follows_the_umask(
+    tmp_path: Path, config: Config, pair: TokenizerPair, mask: int, mode: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        run = RunFolder.open(tmp_path / "runs/mine", config())
+        run.create(pair, environment={}, data={})
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in run.path.iterdir()} == {mode}

@@ -1,0 +1,120 @@
+"""Whether a run folder is what was written: every byte that some hash covers is read."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mt_trainer.artefacts import read_json, require_file
+from mt_trainer.errors import CheckpointError, MtError
+from mt_trainer.tokenizer import stored_hash
+from mt_trainer.training.checkpoint import ASIDE, Checkpoint, checkpoint_folders, load_checkpoint
+from mt_trainer.training.records import log_before
+from mt_trainer.training.sealed_config import CONFIG_FILE, SealedConfig, read_sealed_config, require_config
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about a part of a run folder.
+
+    Attributes:
+        name: such as `metrics.jsonl` or `checkpoints/step_00012000`.
+        text: what it was held against, or why it is damaged.
+    """
+
+    name: str
+    is_intact: bool
+    text: str
+
+
+def verify_run(run_folder: Path) -> list[Finding]:
+    """Look at a whole run folder. Nothing is written.
+
+    Config, tokenizer and log are held against the manifests of all intact checkpoints, translations of the evaluation
+    against the hashes in its results. TensorBoard files, timing.jsonl and the dev translations are covered by no hash.
+
+    Raises:
+        CheckpointError: MT104, when it is no run folder.
+    """
+    if not os.path.isfile(run_folder / CONFIG_FILE):
+        require_config(run_folder)
+    checkpoints: list[Checkpoint] = []
+    of_checkpoints: list[Finding] = []
+    for path in checkpoint_folders(run_folder / "checkpoints"):
+        name = f"checkpoints/{path.name.removesuffix(ASIDE)}"
+        try:
+            checkpoint = load_checkpoint(path)
+        except CheckpointError as error:
+            of_checkpoints.append(Finding(name, False, _why(error)))
+        else:
+            checkpoints.append(checkpoint)
+            num_bytes = sum(file.bytes for file in checkpoint.manifest.files.values())
+            of_checkpoints.append(Finding(name, True, f"{num_bytes:,} bytes"))
+    return [
+        _config(run_folder, checkpoints),
+        _tokenizer(run_folder, checkpoints),
+        _log(run_folder, checkpoints),
+        *of_checkpoints,
+        *(_scores(path, run_folder) for path in sorted((run_folder / "evaluation").rglob("*.json"))),
+    ]
+
+
+def _config(run_folder: Path, checkpoints: list[Checkpoint]) -> Finding:
+    try:
+        sealed: SealedConfig = read_sealed_config(run_folder)
+        for checkpoint in checkpoints:
+            sealed.require_one_of_its(checkpoint.origin.config, checkpoint=checkpoint.name)
+    except MtError as error:
+        return Finding(CONFIG_FILE, False, _why(error))
+    return Finding(CONFIG_FILE, True, _for(checkpoints))
+
+
+def _tokenizer(run_folder: Path, checkpoints: list[Checkpoint]) -> Finding:
+    found = stored_hash(run_folder)
+    others = [checkpoint.name for checkpoint in checkpoints if checkpoint.origin.tokenizer != found]
+    if found is None:
+        return Finding("tokenizer", False, "a model file is missing")
+    if others:
+        return Finding("tokenizer", False, f"not the one that {_listed(others)} {_was(others)} trained with")
+    return Finding("tokenizer", True, _for(checkpoints))
+
+
+def _log(run_folder: Path, checkpoints: list[Checkpoint]) -> Finding:
+    try:
+        for checkpoint in checkpoints:
+            log_before(run_folder, checkpoint.origin.log)
+    except CheckpointError as error:
+        return Finding("metrics.jsonl", False, _why(error))
+    covered = max((checkpoint.origin.log.bytes for checkpoint in checkpoints), default=0)
+    return Finding("metrics.jsonl", True, f"{covered:,} bytes, as far as a checkpoint covers them")
+
+
+def _scores(path: Path, run_folder: Path) -> Finding:
+    """The results on one set, and the translations beside them."""
+    name, texts = str(path.relative_to(run_folder)), path.with_suffix(".hyp.txt")
+    try:
+        expected = read_json(path)["sha256"]["hyp"]
+        require_file(texts)
+        if hashlib.sha256(texts.read_bytes()).hexdigest() != expected:
+            return Finding(name, False, f"{texts.name} is not what was scored")
+    except FileNotFoundError:
+        return Finding(name, False, f"{texts.name} is missing")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Finding(name, False, f"it cannot be read: {error}")
+    return Finding(name, True, f"{texts.name} is what was scored")
+
+
+def _for(checkpoints: list[Checkpoint]) -> str:
+    return f"that of {len(checkpoints)} checkpoint{'s' if len(checkpoints) != 1 else ''}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _was(names: list[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _why(error: MtError) -> str:
+    return "; ".join(problem.message for problem in error.problems)
