@@ -59,10 +59,12 @@ def prepare_slowly(*arguments, **settings):
     return prepare(*arguments, **settings)
 
 def step(*arguments, **settings):
-    if (at_rank, at_step) == (str(rank), str(settings["step"])):
+    if (at_rank, at_step) == (str(rank), str(settings["step"])) and not Path("fault").exists():
         Path("fault").write_text(str(time.time()))
         if what == "error":
             raise ValueError("a defect on one rank")
+        if what == "nan":
+            arguments[0].model.encoder[0].feed_forward.output.bias.data[0] = float("inf")
         if what == "hang":
             time.sleep(1000)
         if what.startswith("SIG"):
@@ -289,6 +291,18 @@ def test_a_limit_that_one_rank_alone_has_reached_ends_all(folder: Path) -> None:
     assert written(folder, "step") == ["5", "5"]
     assert checkpoints(folder) == ["step_00000005"]
     assert out.count("run folder:") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("on_divergence", "expected"), [("stop", 1), ("roll_back", 0)])
+def test_a_divergence_on_one_rank_is_one_of_all(on_divergence: str, expected: int, folder: Path) -> None:
+    settings = (f"training.on_divergence={on_divergence}", "training.max_skipped_steps=1")
+    status, _, err = run(folder, *settings, fault="1:8:nan")
+    assert status == expected, err
+    assert written(folder, "status") == ["3" if expected else "0"] * 2
+    assert err.count("error[MT120]") == expected
+    assert len(list((folder / "runs/small/crash").iterdir())) == 1
+    assert run(folder, *settings)[0] == 0
 
 
 @pytest.mark.slow
