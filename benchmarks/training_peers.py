@@ -29,10 +29,11 @@ from peers.training import CANDIDATES, compare, show
 CPU_SIZES = Sizes(num_layers=3, d_model=256, ffn_dim=1024, num_heads=4, vocab_size=8000)
 QUICK_SIZES = Sizes(num_layers=1, d_model=32, ffn_dim=64, num_heads=2, vocab_size=400)
 GPU_SIZES = {
-    "tiny": Sizes(num_layers=4, d_model=128, ffn_dim=256, num_heads=4, vocab_size=8000),
-    "base": Sizes(num_layers=6, d_model=512, ffn_dim=2048, num_heads=8, vocab_size=32_000),
-    "big": Sizes(num_layers=6, d_model=1024, ffn_dim=4096, num_heads=16, vocab_size=32_000),
+    "tiny": Sizes(num_layers=4, d_model=128, ffn_dim=256, num_heads=4, vocab_size=0),
+    "base": Sizes(num_layers=6, d_model=512, ffn_dim=2048, num_heads=8, vocab_size=0),
+    "big": Sizes(num_layers=6, d_model=1024, ffn_dim=4096, num_heads=16, vocab_size=0),
 }
+"""The vocabulary is the tokenizer's."""
 GPU_TOKENS = (4096, 25_000, 64_000)
 NEED_NOTHING = ["matmuls", "mt_trainer", "mt_trainer fp32", "plain loop"]
 ON_GPU = ["matmuls", "mt_trainer", "plain loop", "HF MarianMT"]
@@ -64,7 +65,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def settings(options: argparse.Namespace, job: TrainingJob) -> Iterator[TrainingJob]:
-    """The comparisons that are asked for; sizes have the vocabulary of the job."""
+    """The comparisons that are asked for."""
     if not options.cuda:
         for threads in options.threads:
             yield replace(job, threads=threads)
@@ -83,6 +84,15 @@ def settings(options: argparse.Namespace, job: TrainingJob) -> Iterator[Training
                 )
 
 
+def candidate_names(options: argparse.Namespace) -> list[str]:
+    """Those that were chosen, or those that suit the mode."""
+    if options.candidate:
+        return list(options.candidate)
+    if options.quick:
+        return [name for name in NEED_NOTHING if not (options.cuda and name == "mt_trainer fp32")]
+    return ON_GPU if options.cuda else list(CANDIDATES)
+
+
 def main() -> None:
     """Measure and print."""
     options = parse_options()
@@ -91,23 +101,14 @@ def main() -> None:
         return
     if options.quick:
         options.rounds, options.seconds, options.threads, options.batch_tokens = 2, 0.2, [1], 512
-    names = options.candidate or (
-        NEED_NOTHING[:2] + NEED_NOTHING[3:]
-        if options.quick and options.cuda
-        else NEED_NOTHING
-        if options.quick
-        else ON_GPU
-        if options.cuda
-        else list(CANDIDATES)
-    )
     report: dict[str, Any] = {"machine": about_machine(), "command": sys.argv, "comparisons": []}
-    environments = Environments(options.environments, tuple(options.pip_args.split()))
+    environments = Environments(options.environments.resolve(), tuple(options.pip_args.split()))
     with tempfile.TemporaryDirectory() as temporary:
-        work = options.keep or Path(temporary)
+        work = (options.keep or Path(temporary)).resolve()
         job = prepare(options, work)
         for index, each in enumerate(settings(options, job)):
             comparison = compare(
-                names,
+                candidate_names(options),
                 each,
                 own_python=Path(sys.executable),
                 environments=environments,

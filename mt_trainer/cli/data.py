@@ -57,7 +57,8 @@ def check(
     if src is not None and overrides:
         raise ConfigError(Problem("MT005", "--set changes keys of a config", help="give --config"))
     if len(test_src) != len(test_tgt):
-        raise ConfigError(Problem("MT005", f"{len(test_src)} of --test-src, but {len(test_tgt)} of --test-tgt"))
+        message = f"{len(test_src)} of --test-src, but {len(test_tgt)} of --test-tgt"
+        raise ConfigError(Problem("MT005", message, help="give them in pairs"))
 
     if src is not None and tgt is not None:
         report = check_files(
@@ -169,7 +170,7 @@ def write_cleaned_set(report: "CorpusReport", folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"the folder cannot be made: {error.strerror or error}"
-        raise DataError(Problem("MT103", message, where=str(folder))) from error
+        raise DataError(Problem("MT103", message, where=str(folder), help="give another folder")) from error
     with ExitStack() as stack:
         write_cleaned(report, *(stack.enter_context(whole_file(path)) for path in paths))
 

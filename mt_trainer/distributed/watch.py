@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
@@ -26,8 +26,11 @@ BEAT_SECONDS = 1.0
 BROKEN_SECONDS = 5.0
 """Once a connection between ranks has broken, so long a silence tells which one is gone."""
 
+FIRST_SECONDS = 2.0
+"""Left to a rank that ends with an error, before the others end too."""
+
 GRACE_SECONDS = 5.0
-"""Left to a rank to end by itself, when another has ended with an error."""
+"""Left to the others after that, to come to their own end."""
 
 SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
 
@@ -213,8 +216,8 @@ class Watch:
             last = now
             silence = min(self._timeout, BROKEN_SECONDS) if self._is_broken.is_set() else self._timeout
             lost = find_lost(self._heard, own_rank=self._launch.rank, silence=silence, timeout=self._timeout, now=now)
-            if lost is not None:
-                self._accuse(lost)
+            if lost is not None:  # what it said last may be old; all ranks are at one step
+                self._accuse(replace(lost, step=max(lost.step, self.step)))
                 return
 
     def _speak(self) -> None:
@@ -267,6 +270,9 @@ class Watch:
         if failure["lost"] == self._launch.rank:
             faulthandler.dump_traceback(all_threads=True)
             self._end(f"rank {self._launch.rank} is waited for, and was doing this", code)
+        # The other one is to end first, so that the launcher names it; and it may have sent a signal to all.
+        if self._stopped.wait(FIRST_SECONDS):
+            return
         if code in SIGNALS:
             os.kill(os.getpid(), SIGNALS[ExitCode(code)])
         until = time.monotonic() + GRACE_SECONDS

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from mt_trainer.artefacts import LARGEST_JSON_BYTES, read_at_most
 from mt_trainer.data.loader import Position
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import write_whole
@@ -94,12 +95,12 @@ def load_capsule(path: Path) -> Capsule:
         CheckpointError: MT121, when it cannot be read or is none.
     """
     try:
-        return TypeAdapter(Capsule).validate_json(path.read_bytes())
-    except OSError as error:
-        reason = str(error.strerror or error)
+        return TypeAdapter(Capsule).validate_json(read_at_most(path, LARGEST_JSON_BYTES))
     except ValidationError as error:
         first = error.errors()[0]
         reason = ".".join(map(str, first["loc"])) + f": {first['msg']}" if first["loc"] else first["msg"]
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error)
     help_ = "give a file from the folder `crash` of a run, as mt-train wrote it"
     raise CheckpointError(Problem("MT121", f"not a capsule that can be read: {reason}", where=str(path), help=help_))
 

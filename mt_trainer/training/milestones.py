@@ -73,9 +73,9 @@ class Milestones:
 
     def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
         """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
-        if not self.ranks.is_main:
-            return
-        self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
+        with self.ranks.main_first():  # the others wait, however long it takes
+            if self.ranks.is_main:
+                self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
 
     def add_average(self, number: int) -> None:
         """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""

@@ -95,6 +95,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             )
         parts = assemble(config, data, machine, teacher, ranks)
         learner, limits = parts.learner, config.training
+        ranks.require_same(learner.identity(config, data))
         with ranks.main_first():
             if ranks.is_main:
                 stack.enter_context(run.locked())
@@ -106,7 +107,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             about |= {"teacher": teacher.record()} if teacher else {}
             if ranks.is_main:
                 run.create(data.tokenizers, environment=about, data=data.record())
-        ranks.require_same(learner.identity(config, data) | {"checkpoint": resumed.name if resumed else None})
+        ranks.require_same({"checkpoint": resumed.name if resumed else None})
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")

@@ -19,6 +19,7 @@ from mt_trainer.decoding.search import Hypothesis, beam_search
 from mt_trainer.decoding.translate import ModelStep
 from mt_trainer.model.attention import attend, segment_mask
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.packed import unpacked
 from mt_trainer.model.transformer import Transformer
 from mt_trainer.objectives import Statistic, TranslationLoss, build_objective, linear_objective, logit_statistics
 from mt_trainer.objectives.formulas.divergences import r_drop
@@ -285,7 +286,7 @@ def test_beam_search_finds_what_it_finds_on_the_cpu() -> None:
         cache = model.start_decoding(memory, is_real.to(device), num_beams=1, max_slots=4 * 20)
         settings: dict[str, Any] = {"beam_size": 4, "length_penalty": 1.0, "n_best": 2}
         return beam_search(
-            ModelStep(model, cache),
+            ModelStep(unpacked(model), cache),
             bos_id=2,
             eos_id=3,
             forbidden_ids=(0, 2),

@@ -138,6 +138,12 @@ def verify_run(path: str) -> object:
     return findings
 
 
+def load_capsule(path: str) -> object:
+    from mt_trainer.training.capsule import load_capsule
+
+    return load_capsule(Path(path))
+
+
 def do_what_is_forbidden(what: str) -> object:
     """The control: each of these must be seen."""
     if what == "pickle":
@@ -170,6 +176,7 @@ DOORS: dict[str, Callable[[Any], object]] = {
     "prior": read_prior,
     "records": read_records,
     "verify": verify_run,
+    "capsule": load_capsule,
     "forbidden": do_what_is_forbidden,
 }
 

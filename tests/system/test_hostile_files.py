@@ -183,6 +183,7 @@ def add_programs(zoo: Zoo) -> None:
         zoo.file("tokenizer", name, content, ".model")
         zoo.file("config", name, content, ".yaml")
         zoo.file("prior", name, content)
+        zoo.file("capsule", name, content, ".json")
         (zoo.checkpoint(f"manifest is {name}") / MANIFEST).write_bytes(content)
         corpus = shutil.copytree(zoo.folder / "good_corpus", zoo.new(f"corpus {name}"), dirs_exist_ok=True)
         (corpus / "meta.json").write_bytes(content)
@@ -329,6 +330,7 @@ def add_sizes(zoo: Zoo) -> None:
         corpus = shutil.copytree(zoo.folder / "good_corpus", zoo.new(f"corpus {name}"), dirs_exist_ok=True)
         (corpus / "meta.json").write_bytes(content)
         zoo.animals[f"corpus: {name}"] = ("corpus", str(corpus))
+        zoo.file("capsule", name, content, ".json")
         run = shutil.copytree(zoo.folder / "good_run", zoo.new(f"records {name}"), dirs_exist_ok=True)
         (run / "data.json").write_bytes(content)
         zoo.animals[f"records: {name}"] = ("records", str(run))
@@ -340,6 +342,7 @@ def add_sizes(zoo: Zoo) -> None:
     zoo.animals["run: a huge model"] = ("run", str(run))
     zoo.file("prior", "endless", b"1\n" * 2**25 + b"1" * 2**24)
     zoo.animals["prior: a device"] = ("prior", "/dev/zero")
+    zoo.animals["capsule: a device"] = ("capsule", "/dev/zero")
     zoo.animals["tokenizer: a device"] = ("tokenizer", "/dev/zero")
     zoo.animals["tokenizer: a folder"] = ("tokenizer", str(zoo.folder))
 

@@ -2,9 +2,11 @@
 
 import errno
 import gzip
+import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +19,19 @@ import torch
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config import merging as config_merging
 from mt_trainer.config.data import HuggingFaceSource, TextSource, TsvSource
-from mt_trainer.config.evaluation import EvaluationConfig
+from mt_trainer.config.evaluation import DecodingConfig, EvaluationConfig
 from mt_trainer.config.objective import WeightedLabelSmoothingConfig
 from mt_trainer.config.runtime import RuntimeConfig
 from mt_trainer.data.corpus import Corpus, CorpusWriter
-from mt_trainer.data.prepare import judge_training_text, require_unigram, training_texts
+from mt_trainer.data.evaluation_sets import EvalSet, require_little_overlap
+from mt_trainer.data.loader import Position
+from mt_trainer.data.prepare import judge_training_text, training_texts
 from mt_trainer.data.sources import read_source, require_sources
+from mt_trainer.data.tokenizers import require_unigram
+from mt_trainer.decoding.translate import build_translator
+from mt_trainer.distributed.joining import JoinedRanks
+from mt_trainer.distributed.launch import Launch, require_one_process
+from mt_trainer.distributed.watch import Heard, find_lost
 from mt_trainer.errors import ERROR_KINDS, MtError
 from mt_trainer.evaluation import metrics
 from mt_trainer.files import EMPTY, Fingerprint
@@ -30,12 +39,14 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives import build_objective
 from mt_trainer.objectives.building.vocabulary_files import read_prior
 from mt_trainer.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
-from mt_trainer.training import checkpoint, manifest
+from mt_trainer.training import checkpoint, manifest, recovery, replay
 from mt_trainer.training.building import build_model
+from mt_trainer.training.capsule import load_capsule
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.manifest import Origin
-from mt_trainer.training.milestones import refuse_divergence
+from mt_trainer.training.progress import Progress
+from mt_trainer.training.recovery import Recovery
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.teacher import RunTeacher
 
@@ -53,6 +64,7 @@ SMALL = """\
 tokenizer: {vocab_size: 300}
 model: {num_encoder_layers: 1, num_decoder_layers: 1, d_model: 8, ffn_dim: 8, num_heads: 2}
 """
+CAPSULE = Path("runs/mine/crash/step_00003412.json")
 LINES = [f"{word} {word[::-1]} number {i}" for i, word in enumerate(("dog", "cat", "house", "tree") * 30)]
 
 
@@ -195,6 +207,38 @@ def a_damaged_cache(patch: pytest.MonkeyPatch) -> None:
     Corpus(folder)
 
 
+def a_set_that_training_knows(patch: pytest.MonkeyPatch) -> None:
+    texts = [""] * 1000
+    news = EvalSet("news", texts, texts, "abc", train_overlap=31, exact_train_overlap=30)
+    require_little_overlap({"data.test.news": news}, 0.01)
+
+
+def a_divergence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "last_good_checkpoint", lambda run: None)
+    patch.setattr(Recovery, "_write_capsule", lambda *arguments: CAPSULE)
+    stop: Any = SimpleNamespace(config=SimpleNamespace(training=SimpleNamespace(on_divergence="stop")))
+    reason = "the loss or gradient of step 3,412 is not finite, nor were those of 10 steps before it"
+    other: Any = None
+    found: Any = SimpleNamespace(reason=reason)
+    Recovery(stop, other, other, other, other, {}, print).recover(found, Progress())
+
+
+def a_replay_with_other_numbers(patch: pytest.MonkeyPatch) -> None:
+    number = {"value": "1.0", "bits": "3f800000"}
+    capsule = SimpleNamespace(step=3412, reason="x", position=Position(), micro_batches=[], sums={"loss": number})
+    parts = SimpleNamespace(
+        loader=SimpleNamespace(steps=lambda position: [SimpleNamespace(micro_batches=[])]),
+        learner=SimpleNamespace(model=torch.nn.Linear(1, 1)),
+    )
+    step = SimpleNamespace(is_finite=torch.tensor(True))
+    patch.setattr(replay, "load_capsule", lambda path: capsule)
+    patch.setattr(replay, "_prepare", lambda *a: SimpleNamespace(parts=parts, take_step=lambda *a: step))
+    patch.setattr(replay, "_go_back", lambda *arguments: Progress(step=3411))
+    patch.setattr(replay, "numbers_of", lambda result: {"loss": number, "grad_norm": number})
+    patch.setattr(replay, "_nll", lambda result: 1.0)
+    replay.replay(CAPSULE, tell=lambda word, text: None)
+
+
 def a_foreign_tokenizer_of_a_run(patch: pytest.MonkeyPatch) -> None:
     folder = run()
     tokenizer("bpe").save(folder / "tokenizer.model")
@@ -246,12 +290,37 @@ def a_run_in_use(patch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def a_silent_rank() -> None:
+    heard = {0: Heard(at=300.0, step=37), 1: Heard(at=0.0, step=37)}
+    lost = find_lost(heard, own_rank=0, silence=299.0, timeout=300.0, now=300.0)
+    assert lost is not None
+    raise MtError(lost.problem())
+
+
+def a_rank_with_other_text() -> None:
+    store = SimpleNamespace(check=lambda keys: True, get=lambda key: json.dumps({"training text": "a"}))
+    watch = SimpleNamespace(is_idle=threading.Event())
+    JoinedRanks(Launch(3, 4, 3), cast(Any, store), cast(Any, watch)).require_same({"training text": "b"})
+
+
+def int8_on_a_gpu() -> None:
+    settings, gpu = DecodingConfig(precision="int8"), torch.device("cuda")
+    build_translator(settings, model=cast(Any, None), tokenizers=cast(Any, None), device=gpu, seed=1)
+
+
+def one_of_several(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("WORLD_SIZE", "2")
+    require_one_process("a dry run")
+
+
 DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT001": a_missing_config,
     "MT002": lambda patch: config("", "training.max_steps"),
     "MT003": a_missing_package,
     "MT004": a_missing_device,
     "MT005": options_that_do_not_fit,
+    "MT006": one_of_several,
+    "MT007": lambda patch: int8_on_a_gpu(),
     "MT020": lambda patch: config("model:\n\tpreset: transformer_tiny\n"),
     "MT021": lambda patch: config("objective:\n  name: label_smoothing\n  label_smoothin: 0.1\n"),
     "MT022": lambda patch: config(DATA.rpartition("  dev:")[0]),
@@ -271,6 +340,7 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT055": a_missing_column,
     "MT056": a_missing_split,
     "MT057": a_damaged_cache,
+    "MT058": a_set_that_training_knows,
     "MT080": lambda patch: tokenizer(vocab_size=8000),
     "MT081": lambda patch: Tokenizer(b"no model", where="spm.model"),
     "MT082": a_foreign_tokenizer_of_a_run,
@@ -284,8 +354,12 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT105": a_run_in_use,
     "MT106": a_changed_config,
     "MT107": a_newer_checkpoint,
-    "MT120": lambda patch: refuse_divergence({"num_skipped": 25.0}, 3400),
+    "MT120": a_divergence,
+    "MT121": lambda patch: load_capsule(CAPSULE),
+    "MT122": a_replay_with_other_numbers,
     "MT140": lambda patch: metrics.bleu(["a"] * 999, ["a"] * 1000, tokenize="13a", lowercase=False),
+    "MT160": lambda patch: a_silent_rank(),
+    "MT161": lambda patch: a_rank_with_other_text(),
 }
 """How each code is come by, in an empty working folder."""
 
@@ -315,8 +389,8 @@ def test_a_code_is_raised_as_the_page_shows_it(code: str, tmp_path: Path, monkey
     assert problem.where or code in WITHOUT_PLACE, "it says no place"
 
 
-WITHOUT_PLACE = {"MT005", "MT029", "MT120", "MT140"}
-"""Of options, of text as a whole, of numbers: the message itself names what it is about."""
+WITHOUT_PLACE = {"MT005", "MT006", "MT029", "MT140", "MT160", "MT161"}
+"""Of options, of text as a whole, of numbers, of ranks: the message itself names what it is about."""
 
 
 def test_no_door_leads_nowhere() -> None:

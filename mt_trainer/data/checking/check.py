@@ -8,7 +8,7 @@
 5. As far as the last row to be shown, for the examples.
 
 Counts are exact and every row is looked at, very long lines by their first 10,000 characters. Sampled is only what
-alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 80 bytes
+alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 100 bytes
 for each training pair.
 """
 
@@ -125,7 +125,8 @@ def check_corpus(
     evidence, strength = learned_evidence(sample.blocks()), strength_of_alignment(sample.blocks())
     for name, part in parts.items():
         pairs = _rows_of_set(set_pairs[name]) if name in set_pairs else _second_reading(part)
-        usable = evidence if name == "train" or strength >= WEAK else None
+        # A set is judged by what training teaches, where that is anything.
+        usable = evidence if name == "train" or (strength is not None and strength >= WEAK) else None
         found[name] += [
             *part.observations(),
             *traits[name].observations(),

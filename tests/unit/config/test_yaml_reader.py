@@ -113,6 +113,7 @@ def test_all_doubled_keys_are_told_and_the_first_value_stays() -> None:
         ("? [a, b]\n: 1\n", "x:1:3", "key must be text"),
         ("true: 1\n", "x:1:1", "key must be text"),
         ("a: " + "[" * 40 + "]" * 40, "x:1:36", "levels deep"),
+        ("a: [" + "1, " * 5000 + "1]", "x:1:14996", "more than 5,000"),
         ('a: "\\ud800"\n', "x:1:4", "surrogate"),
         ('a: "\\UFFFFFFFF"\n', "x:1:7", "does not exist"),
         ("a: " + "9" * 50, "x:1:4", "digits"),

@@ -128,3 +128,53 @@ def test_a_changed_table_is_read_anew(tmp_path: Path) -> None:
 def test_a_hub_table_without_revision_is_warned_of() -> None:
     assert "revision" in table("someone/something").notes()[0]
     assert table("someone/something", revision="abc").notes() == []
+
+
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize("place", ["https://192.0.2.1/train.csv", "/etc/passwd", "../secret.csv"])
+def test_what_a_folder_says_of_itself_is_not_asked(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "secret.csv").write_text("en,de\nsecret,geheim\n")
+    file = write_table(tmp_path / "data" / "train.jsonl", "flat")
+    configs = f"configs:\n- config_name: default\n  data_files: '{place}'\n"
+    (file.parent / name).write_text(f"---\n{configs}---\n" if name == "README.md" else configs)
+    (file.parent / "data.py").write_text("raise SystemExit(1)")
+    assert list(table(file.parent).pairs()) == ROWS
+
+
+def test_a_configuration_of_a_local_data_set_is_a_subfolder(tmp_path: Path) -> None:
+    write_table(tmp_path / "data/de-en/train-00000-of-00001.parquet", "nested")
+    write_table(tmp_path / "data/de-en/test-00000-of-00001.parquet", "nested")
+    assert list(table(tmp_path / "data", config="de-en").pairs()) == ROWS
+    [problem] = problems(table(tmp_path / "data", config="fr-en"))
+    assert problem.code == "MT056"
+
+
+def test_a_split_of_several_formats_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "data/train.csv", "flat")
+    write_table(tmp_path / "data/train.parquet", "flat")
+    [problem] = problems(table(tmp_path / "data"))
+    assert "several formats: csv, parquet" in problem.message
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"hf://datasets/wmt/wmt14@{COMMIT}/de-en/train.parquet", f"https://hub/wmt/wmt14/resolve/{COMMIT}/train.parquet"],
+)
+def test_the_commit_that_was_read_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = datasets.Dataset.from_list([{"en": "a", "de": "b"}])
+    loaded.info.download_checksums = {address: {"num_bytes": 1, "checksum": None}}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *arguments, **more: loaded)
+    read = table("wmt/wmt14")
+    assert list(read.pairs()) == [("a", "b")]
+    [note] = read.notes()
+    assert note.startswith("warning: wmt/wmt14[train] has no `revision`")
+    assert f"`revision: {COMMIT}`, which was read now, pins the text" in note
+
+
+def test_no_reading_is_reported(tmp_path: Path) -> None:
+    """The library would ask a server to count it, even for local files."""
+    assert list(table(write_table(tmp_path / "train.jsonl", "flat")).pairs()) == ROWS
+    assert datasets.config.HF_UPDATE_DOWNLOAD_COUNTS is False

@@ -85,6 +85,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dist.Store:
         raise Ended(code)
 
     monkeypatch.setattr(module.os, "_exit", end)
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.1)
     store = dist.HashStore()
     store.set_timeout(timedelta(seconds=5))
     return store
@@ -107,7 +108,7 @@ def test_a_silent_rank_ends_this_one(store: dist.Store, capfd: pytest.CaptureFix
     watch._listen(time.monotonic())
     with pytest.raises(Ended, match="1"):
         watch._run()
-    assert capfd.readouterr().err.startswith("error[MT160]: rank 1 has been silent for 1 s, since step 0\nhelp: ")
+    assert capfd.readouterr().err.startswith("error[MT160]: rank 1 has been silent for 1 s, since step 9\nhelp: ")
     failure = json.loads(store.get(FAILURE))
     assert (failure["rank"], failure["lost"], failure["exit_code"]) == (0, 1, 1)
 

@@ -88,6 +88,8 @@ def test_each_skipped_step_is_recorded_and_told_once(watched: Watched) -> None:
     assert trial.said[1].endswith("(2 of 3 borne)")
     lines = [json.loads(line) for line in (trial.folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["part"], line["number"]) for line in lines] == [(2, "skipped", 1), (4, "skipped", 2)]
+    timing = [json.loads(line) for line in (trial.folder / "timing.jsonl").read_text().splitlines()]
+    assert timing == [{"step": 2, "part": "skipped"}, {"step": 4, "part": "skipped"}]
 
 
 def test_one_more_than_the_budget_is_a_divergence_wherever_it_is_looked_at(watched: Watched) -> None:
