@@ -16,7 +16,6 @@ from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_che
 from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
-from mt_trainer.training.retention import prune
 from mt_trainer.training.run_folder import RunFolder
 
 LOSS_PREFIX = "translation_loss."
@@ -82,9 +81,7 @@ class Learner:
             state=state,
             origin=self.origin(run, data, records),
         )
-        training = run.config.training
-        keep = max(training.keep_checkpoints, training.average_checkpoints)
-        prune(run.checkpoints, keep=keep, select_by=training.select_by)
+        run.prune()
 
     def origin(self, run: RunFolder, data: PreparedData, records: Records) -> Origin:
         """What a checkpoint that is saved now belongs to; the log up to here is on the disk then."""

@@ -28,6 +28,7 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
 from mt_trainer.training.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
+from mt_trainer.training.retention import prune
 from mt_trainer.training.sealed_config import CONFIG_FILE, read_sealed_config, write_sealed_config
 
 BEFORE_CONFIG = {"environment.json", "data.json", "tokenizer.model", "tokenizer.src.model", "tokenizer.tgt.model"}
@@ -170,6 +171,16 @@ class RunFolder:
         if damaged:
             raise CheckpointError([problem for found in damaged for problem in found.problems])
         return None
+
+    def prune(self) -> None:
+        """Remove the checkpoints that are no longer wanted; those that verify alone count.
+
+        Raises:
+            CheckpointError: MT103, when one cannot be removed.
+        """
+        training = self.config.training
+        keep = max(training.keep_checkpoints, training.average_checkpoints)
+        prune(self.checkpoints, keep=keep, select_by=training.select_by)
 
     def _compare_configs(self, checkpoint: Checkpoint, announce: Callable[[str], None]) -> None:
         if (self.path / CONFIG_FILE).exists():

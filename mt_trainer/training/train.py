@@ -168,6 +168,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             announce(
                 f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}"
             )
+            run.prune()  # a run that was killed after its last save, and before it had removed what is not wanted
             if limits.average_checkpoints:
                 milestones.add_average(limits.average_checkpoints)
         return _final_scores(run, data, metrics, machine, announce)
