@@ -29,10 +29,11 @@ from peers.training import CANDIDATES, compare, show
 CPU_SIZES = Sizes(num_layers=3, d_model=256, ffn_dim=1024, num_heads=4, vocab_size=8000)
 QUICK_SIZES = Sizes(num_layers=1, d_model=32, ffn_dim=64, num_heads=2, vocab_size=400)
 GPU_SIZES = {
-    "tiny": Sizes(num_layers=4, d_model=128, ffn_dim=256, num_heads=4, vocab_size=8000),
-    "base": Sizes(num_layers=6, d_model=512, ffn_dim=2048, num_heads=8, vocab_size=32_000),
-    "big": Sizes(num_layers=6, d_model=1024, ffn_dim=4096, num_heads=16, vocab_size=32_000),
+    "tiny": Sizes(num_layers=4, d_model=128, ffn_dim=256, num_heads=4, vocab_size=0),
+    "base": Sizes(num_layers=6, d_model=512, ffn_dim=2048, num_heads=8, vocab_size=0),
+    "big": Sizes(num_layers=6, d_model=1024, ffn_dim=4096, num_heads=16, vocab_size=0),
 }
+"""The vocabulary is the tokenizer's."""
 GPU_TOKENS = (4096, 25_000, 64_000)
 NEED_NOTHING = ["matmuls", "mt_trainer", "mt_trainer fp32", "plain loop"]
 ON_GPU = ["matmuls", "mt_trainer", "plain loop", "HF MarianMT"]
@@ -64,7 +65,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def settings(options: argparse.Namespace, job: TrainingJob) -> Iterator[TrainingJob]:
-    """The comparisons that are asked for; sizes have the vocabulary of the job."""
+    """The comparisons that are asked for."""
     if not options.cuda:
         for threads in options.threads:
             yield replace(job, threads=threads)

@@ -38,6 +38,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT003": ErrorKind("an optional package is missing"),
     "MT004": ErrorKind("the requested device is not available"),
     "MT005": ErrorKind("the command's options do not fit together"),
+    "MT006": ErrorKind("started by a launcher in a way that does not fit"),
     # configuration
     "MT020": ErrorKind("the YAML cannot be parsed", is_before_writing=True),
     "MT021": ErrorKind("unknown key", is_before_writing=True),
@@ -81,6 +82,9 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT122": ErrorKind("a replay gave other numbers than its capsule", ExitCode.DIVERGED),
     # evaluation
     "MT140": ErrorKind("hypotheses and references do not match"),
+    # several processes
+    "MT160": ErrorKind("a process of the run is lost", ExitCode.INTERNAL),
+    "MT161": ErrorKind("the processes of a run do not have the same data"),
 }
 
 

@@ -1,6 +1,5 @@
 """What a run stands on: device, precision, threads, seeds. The one place where each of them is decided."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -40,20 +39,27 @@ class Machine:
         return f"CPU, {self.threads} thread{'s' if self.threads > 1 else ''}, {precision}"
 
 
-def set_up_machine(config: RuntimeConfig) -> Machine:
+def set_up_machine(config: RuntimeConfig, *, local_rank: int = 0) -> Machine:
     """Choose the device and precision, and set torch's threads.
 
+    Args:
+        config: the section `runtime`.
+        local_rank: number of this process on its machine: it takes the GPU of that number.
+
     Raises:
-        ConfigError: MT004, when CUDA is asked for and not there; MT005 under a launcher of several processes.
+        ConfigError: MT004, when CUDA is asked for and not there, or has fewer GPUs than processes.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        message = "a run is one process; this one was started as one of several"
-        raise ConfigError(Problem("MT005", message, help="start it without torchrun"))
     if config.device == "cuda" and not torch.cuda.is_available():
         help_ = "use `cpu` or `auto`, or install a torch build for your GPU's driver"
         raise ConfigError(Problem("MT004", "CUDA is not available here", where="runtime.device", help=help_))
-    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":
+    device = torch.device("cpu")
+    if config.device != "cpu" and torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            message = f"process {local_rank + 1} of this machine has no GPU: there are {torch.cuda.device_count()}"
+            help_ = "start one process a GPU: torchrun --nproc-per-node gpu"
+            raise ConfigError(Problem("MT004", message, where="runtime.device", help=help_))
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
         # The cuDNN kernel, preferred on Hopper since torch 2.11, gives NaN gradients for masked rows (pytorch#196678).
         torch.backends.cuda.enable_cudnn_sdp(False)
     if config.threads is not None:

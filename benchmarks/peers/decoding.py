@@ -1,6 +1,7 @@
 """One comparison of decoding: the weights, all candidates on one setting, and the rows of a table."""
 
 import json
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,12 +12,14 @@ import sacrebleu
 
 from mt_trainer.tokenizer import Tokenizer
 from peers.environments import Environments, Unavailable
+from peers.floor import decoding_operations
 from peers.interleaving import Rounds, Spread, load_warning, ratios, run_rounds
-from peers.job import DecodingJob, Sizes, read_ids, write_job
+from peers.job import DecodingJob, Sizes, TrainingJob, read_ids, write_job
 from peers.text import Pairs, write_pairs
 from peers.workers import Worker
 
 OURS = "mt_trainer"
+MATMULS = "matmuls"
 DEV_PAIRS = 500
 SLOW_SENTENCES = 64
 """What a candidate translates that needs minutes for a whole test set."""
@@ -40,7 +43,7 @@ CANDIDATES: dict[str, Candidate] = {
     "HF generate": Candidate("peers.runners.marian_decoding", "marian"),
     "JoeyNMT": Candidate("peers.runners.joeynmt_decoding", "joeynmt", most_sentences=SLOW_SENTENCES),
 }
-LEFT_OUT = {"Eole": "its Transformer is pre-norm only and has other positions: it cannot hold these weights"}
+LEFT_OUT = {"Eole": "its Transformer is pre-norm only: it cannot hold the post-norm weights of this comparison"}
 
 
 def train_model(
@@ -117,6 +120,11 @@ def compare(
     failures = dict(LEFT_OUT)
     outputs: dict[str, Path] = {}
     try:
+        matmuls = folder / f"{MATMULS}.json"
+        folder.mkdir(parents=True)
+        write_job(matmul_job(job, folder), matmuls)
+        log = folder / f"{MATMULS}.txt"
+        workers.append(Worker(MATMULS, own_python, "peers.runners.matmuls", matmuls, threads=job.threads, log=log))
         for name, candidate in candidates.items():
             home = folder / name.replace(" ", "_")
             home.mkdir(parents=True)
@@ -150,6 +158,25 @@ def compare(
     }
 
 
+def matmul_job(job: DecodingJob, folder: Path) -> TrainingJob:
+    """For the bare products: the model's shapes for the rows of one step of the search."""
+    return TrainingJob(
+        folder=str(folder),
+        text=job.text,
+        sizes=job.sizes,
+        dropout=0.0,
+        label_smoothing=0.0,
+        batch_tokens=job.batch_size * job.beam_size,
+        longest=job.longest,
+        threads=job.threads,
+        device=job.device,
+        precision="fp32",
+        is_compiled=False,
+        compile_backend="",
+        seed=1,
+    )
+
+
 def rows(
     measured: Rounds,
     workers: Sequence[Worker],
@@ -161,8 +188,10 @@ def rows(
     rates = {
         name: [stretch.tokens_per_second for stretch in stretches]
         for name, stretches in measured.stretches.items()
-        if name not in measured.failures
+        if name not in {MATMULS, *measured.failures}
     }
+    rate = best_fp32_rate(measured)
+    sources = read_ids(job.text.src_ids)
     first_passes = {worker.name: worker.first_step_seconds for worker in workers}
     ours = read_ids(str(outputs[OURS])) if OURS in rates else None
     tokenizer = Tokenizer.load(job.text.tokenizer)
@@ -170,6 +199,9 @@ def rows(
     for name, values in rates.items():
         stretches = measured.stretches[name]
         ids = read_ids(str(outputs[name]))
+        lengths = [(len(src) + 1, len(tgt) + 1) for src, tgt in zip(sources, ids, strict=False)]
+        num_tokens = sum(tgt for _, tgt in lengths)
+        floor = rate * num_tokens / decoding_operations(job.sizes, lengths, job.beam_size)
         bleu = sacrebleu.corpus_bleu(tokenizer.decode(ids), [list(references[: len(ids)])])
         found.append(
             {
@@ -178,8 +210,9 @@ def rows(
                 "every_round": values,
                 "sentences_per_second": asdict(Spread.of([each.positions / each.seconds for each in stretches])),
                 "ours_to_this": asdict(ratios(rates[OURS], values)) if OURS in rates else None,
+                "share_of_floor": statistics.median(values) / floor,
                 "sentences": len(ids),
-                "tokens_per_sentence": sum(map(len, ids)) / len(ids) + 1,
+                "tokens_per_sentence": num_tokens / len(ids),
                 "equal_to_ours": None if ours is None else sum(map(list.__eq__, ids, ours)) / len(ids),
                 "bleu": bleu.score if len(ids) == len(references) else None,
                 "peak_mib": stretches[-1].peak_mib,
@@ -187,6 +220,13 @@ def rows(
             }
         )
     return found
+
+
+def best_fp32_rate(measured: Rounds) -> float:
+    """Of the bare products, in operations a second."""
+    stretches = measured.stretches[MATMULS]
+    shapes = [shape for shape in stretches[0].values if shape.startswith("fp32")]
+    return max(statistics.median([stretch.values[shape] for stretch in stretches]) for shape in shapes)
 
 
 def show(comparison: Mapping[str, Any]) -> str:
@@ -198,8 +238,8 @@ def show(comparison: Mapping[str, Any]) -> str:
         f"\n{place}, beam {job['beam_size']}, {job['batch_size']} sentences a batch, no length penalty",
         f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}, "
         f"idle cores before the rounds {min(idle):.1f} to {max(idle):.1f}",
-        f"{'':<18} {'output tokens/s':>28} {'sentences/s':>11} {'mt_trainer is':>22} {'equal':>7} {'tokens':>6} "
-        f"{'BLEU':>6} {'MiB':>6} {'1st pass':>9}",
+        f"{'':<18} {'output tokens/s':>28} {'sentences/s':>11} {'mt_trainer is':>22} {'of floor':>8} {'equal':>7} "
+        f"{'tokens':>6} {'BLEU':>6} {'MiB':>6} {'1st pass':>9}",
     ]
     if comparison["warning"]:
         lines.insert(2, comparison["warning"])
@@ -210,7 +250,8 @@ def show(comparison: Mapping[str, Any]) -> str:
         memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
         lines.append(
             f"{row['candidate']:<18} {Spread(**row['tokens_per_second']).show(0):>28} "
-            f"{row['sentences_per_second']['median']:>11,.1f} {'x ' + ratio:>22} {equal:>7} "
+            f"{row['sentences_per_second']['median']:>11,.1f} {'x ' + ratio:>22} "
+            f"{100 * row['share_of_floor']:>6.0f} % {equal:>7} "
             f"{row['tokens_per_sentence']:>6.1f} {bleu:>6} {memory:>6} {row['first_pass_seconds']:>7.1f} s"
         )
     lines += [f"{name:<18} not measured: {reason}" for name, reason in comparison["failures"].items()]

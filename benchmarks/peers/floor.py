@@ -44,12 +44,34 @@ def operations_per_target_token(sizes: Sizes, lengths: Iterable[tuple[int, int]]
     return training_operations(sizes, sentences) / sum(tgt for _, tgt in sentences)
 
 
-def update_bytes_per_weight() -> int:
-    """Bytes that an Adam step has to move for a weight in float32.
+def decoding_operations(sizes: Sizes, lengths: Iterable[tuple[int, int]], beam_size: int) -> int:
+    """Floating-point operations of beam search with a cache over sentences: every beam computes every step.
 
-    Read: weight, gradient, both moments; written: weight, both moments; and the gradient is written once before.
+    Args:
+        lengths: source tokens of each sentence and tokens of its output, end marks included.
     """
-    return 4 * (4 + 3 + 1)
+    width, inner, layers = sizes.d_model, sizes.ffn_dim, sizes.num_layers
+    total = 0
+    for src, tgt in lengths:
+        total += src * layers * (6 * width**2 + 2 * width * inner) + layers * width * 2 * src**2
+        a_step = layers * (6 * width**2 + 2 * width * inner) + width * sizes.vocab_size
+        total += beam_size * (tgt * a_step + layers * width * (tgt * (tgt + 1) + 2 * tgt * src))
+    return 2 * total
+
+
+def num_weights(sizes: Sizes) -> int:
+    """Elements of all matrices; the embedding is one. Biases and norms are not counted."""
+    width, inner = sizes.d_model, sizes.ffn_dim
+    return sizes.vocab_size * width + sizes.num_layers * (12 * width**2 + 4 * width * inner)
+
+
+def step_bytes(sizes: Sizes) -> int:
+    """Bytes that a training step has to move for its float32 weights, however few its tokens are.
+
+    Forward and backward read the weight (8), backward writes the gradient (4), Adam reads weight, gradient and two
+    moments (16) and writes weight and moments (12).
+    """
+    return 40 * num_weights(sizes)
 
 
 def matmul_shapes(sizes: Sizes, batch_tokens: int) -> list[tuple[int, int, int]]:

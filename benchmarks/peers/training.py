@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peers.environments import Environments, Unavailable
-from peers.floor import operations_per_target_token
+from peers.floor import operations_per_target_token, step_bytes
 from peers.interleaving import Rounds, Spread, load_warning, ratios, run_rounds
 from peers.job import TrainingJob, read_ids, write_job
 from peers.workers import Worker
@@ -87,10 +87,15 @@ def compare(
 
 
 def floor_of(measured: Rounds, job: TrainingJob) -> dict[str, Any]:
-    """Rates of the bare products [operations/s] and the tokens a second that they allow; empty without the products."""
+    """Rates of the bare products [operations/s] and of the copy [bytes/s], and the tokens a second that they allow."""
     lengths = zip(map(len, read_ids(job.text.src_ids)), map(len, read_ids(job.text.tgt_ids)), strict=True)
     operations = operations_per_target_token(job.sizes, [(src + 1, tgt + 1) for src, tgt in lengths])
-    found: dict[str, Any] = {"operations_per_target_token": operations, "rates": {}, "tokens_per_second": {}}
+    found: dict[str, Any] = {
+        "operations_per_target_token": operations,
+        "bytes_per_step": step_bytes(job.sizes),
+        "rates": {},
+        "tokens_per_second": {},
+    }
     stretches = measured.stretches.get(MATMULS)
     if stretches:
         found["rates"] = {
@@ -99,6 +104,8 @@ def floor_of(measured: Rounds, job: TrainingJob) -> dict[str, Any]:
         for dtype in ("fp32", "bf16"):
             best = max(rate["median"] for shape, rate in found["rates"].items() if shape.startswith(dtype))
             found["tokens_per_second"][dtype] = best / operations
+        steps_per_second = found["rates"]["copy"]["median"] / found["bytes_per_step"]
+        found["tokens_per_second_by_bytes"] = steps_per_second * job.batch_tokens
     return found
 
 
@@ -130,6 +137,18 @@ def rows(measured: Rounds, first_steps: Mapping[str, float], floor: Mapping[str,
     return found
 
 
+def show_floor(floor: Mapping[str, Any]) -> str:
+    """One line."""
+    needed = (
+        f"{floor['operations_per_target_token'] / 1e6:.2f} million operations a target token and "
+        f"{floor['bytes_per_step'] / 2**20:,.0f} MiB a step; floor: "
+    )
+    if not floor["rates"]:
+        return needed + "not measured"
+    by_operations = ", ".join(f"{key} {value:,.0f}" for key, value in floor["tokens_per_second"].items())
+    return needed + f"{by_operations} tokens/s by operations, {floor['tokens_per_second_by_bytes']:,.0f} by bytes"
+
+
 def show(comparison: Mapping[str, Any]) -> str:
     """The table of a comparison, for a terminal."""
     job, floor = comparison["job"], comparison["floor"]
@@ -144,11 +163,7 @@ def show(comparison: Mapping[str, Any]) -> str:
         f"about {job['batch_tokens']:,} tokens a step{compiled}",
         f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}, "
         f"idle cores before the rounds {min(idle):.1f} to {max(idle):.1f}",
-        f"{floor['operations_per_target_token'] / 1e6:.2f} million operations a target token; floor: "
-        + (
-            ", ".join(f"{key} {value:,.0f} tokens/s" for key, value in floor["tokens_per_second"].items())
-            or "not measured"
-        ),
+        show_floor(floor),
         f"{'':<18} {'target tokens/s':>28} {'mt_trainer is':>22} {'of floor fp32':>13} {'bf16':>6} "
         f"{'tokens/step':>11} {'useful':>6} {'MiB':>7} {'1st step':>9}",
     ]

@@ -8,6 +8,7 @@ from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.resolved import WITHOUT_EFFECT, differences
 from mt_trainer.config.resume import refused_on_resume
 from mt_trainer.decoding.translate import Translator, build_translator
+from mt_trainer.distributed.launch import require_one_process
 from mt_trainer.errors import CheckpointError, ConfigError, Problem
 from mt_trainer.machine import set_up_machine
 from mt_trainer.training.loading import load_run
@@ -97,9 +98,11 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         checkpoint: `best`, `last` or a name.
 
     Raises:
-        ConfigError: MT004, when the device is not there; MT026, when search settings contradict each other.
+        ConfigError: MT004, when the device is not there; MT006 under a launcher of several processes; MT026, when
+            search settings contradict each other.
         CheckpointError: MT101 or MT102, when no such checkpoint can be used.
     """
+    require_one_process("translating")
     machine = set_up_machine(config.runtime)
     loaded = load_run(folder, checkpoint=checkpoint, device=machine.device)
     translator = build_translator(

@@ -102,6 +102,7 @@ RESUMPTION: dict[str, Resumption] = {
     "runtime.precision": "fixed",
     "runtime.threads": "fixed",
     "runtime.logit_buffer_bytes": "fixed",
+    "runtime.rank_timeout_seconds": "harmless",
     "runtime.seed": "fixed",
 }
 """Every key, or the key of a whole tagged union or source."""

@@ -25,5 +25,17 @@ class RuntimeConfig(Section):
         unit="bytes",
         ge=2**20,
     )
-    threads: int | None = setting(None, "CPU threads; null for one a physical core.", unit="threads", ge=1, le=1024)
+    threads: int | None = setting(
+        None,
+        "CPU threads of each process; null for one a physical core, or what OMP_NUM_THREADS says.",
+        unit="threads",
+        ge=1,
+        le=1024,
+    )
+    rank_timeout_seconds: float = setting(
+        300.0,
+        "Of several processes, how long one may give no sign of life, or keep the others waiting, before the run ends.",
+        unit="seconds",
+        gt=0.0,
+    )
     seed: int = setting(1, "Seed of initialisation, data order, dropout and sampling.", ge=0, lt=2**31)

@@ -10,14 +10,15 @@ class TrainingConfig(Section):
 
     batch_tokens: int = setting(
         8192,
-        "Target positions in one step, over all micro-batches: rows of data.max_length, filled with whole pairs.",
+        "Target positions in one step, over all micro-batches and processes: rows of data.max_length, filled with "
+        "whole pairs.",
         unit="tokens",
         ge=1,
     )
     accumulation: int = setting(
         1,
-        "Micro-batches a step is split into; changes memory, not the result. On a CPU they are computed side by side, "
-        "as many as there are threads.",
+        "Micro-batches that each process splits its part of a step into; changes memory, not the result. On a CPU they "
+        "are computed side by side, as many as there are threads.",
         unit="micro-batches",
         ge=1,
     )

@@ -1,11 +1,11 @@
-"""Rows of pairs -> tensors. The position in the data is the epoch and the number of its steps that were consumed.
+"""Rows of pairs -> tensors. The position in the data is the epoch and the number of its pairs that were consumed.
 
 R rows of a batch, L row_length.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -78,30 +78,54 @@ class Position:
     """Where training stands in the data: everything before it was consumed exactly once an epoch.
 
     What comes later in the data is greater.
+
+    Attributes:
+        epoch: from 0.
+        pairs: of this epoch that were consumed, by all ranks together. It is always a border between two steps.
     """
 
     epoch: int = 0
-    step_in_epoch: int = 0
+    pairs: int = 0
 
 
 @dataclass(frozen=True)
 class StepBatches:
-    """The micro-batches of one optimizer step, and where the data stands after it."""
+    """The micro-batches that a rank has of one optimizer step, and where the data stands after it.
+
+    Of the micro-batches of the whole step, rank r of R has those of number r, r + R, ...
+
+    Attributes:
+        micro_batches: those of this rank; all ranks have the same number of them.
+        after: the position after the whole step.
+        rank, world_size: r and R.
+        num_tokens_elsewhere: target tokens that the other ranks have.
+    """
 
     micro_batches: tuple[Batch, ...]
     after: Position
+    rank: int = 0
+    world_size: int = 1
+    num_tokens_elsewhere: int = 0
 
     @property
     def num_tokens(self) -> int:
         """Target tokens of the whole step: the one denominator of its loss."""
-        return sum(batch.num_tokens for batch in self.micro_batches)
+        return self.num_tokens_elsewhere + sum(batch.num_tokens for batch in self.micro_batches)
+
+    @property
+    def indexes(self) -> range:
+        """The numbers of these micro-batches in the whole step: what is drawn at random for each depends on its own."""
+        return range(self.rank, self.rank + len(self.micro_batches) * self.world_size, self.world_size)
 
 
 class Loader:
     """Endless steps over a corpus, from any position, in an order that depends on the seed alone.
 
     Args:
+        rows_per_step: rows of a step, over all ranks.
+        accumulation: micro-batches that each rank has of a step.
         sampler: cuts the corpus into other pieces every epoch; None leaves it as it is.
+        rank, world_size: which of how many processes reads; each collates its own micro-batches alone.
     """
 
     def __init__(
@@ -116,15 +140,22 @@ class Loader:
         bos_id: int,
         eos_id: int,
         sampler: SubwordSampler | None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.corpus, self.row_length, self.rows_per_step = corpus, row_length, rows_per_step
         self.accumulation, self.seed = accumulation, seed
         self.pad_id, self.bos_id, self.eos_id = pad_id, bos_id, eos_id
         self.sampler = sampler
+        self.rank, self.world_size = rank, world_size
 
     def steps(self, start: Position) -> Iterator[StepBatches]:
-        """The steps after `start`, epoch after epoch, without end."""
-        epoch, skip = start.epoch, start.step_in_epoch
+        """The steps after `start`, epoch after epoch, without end.
+
+        Raises:
+            ValueError: `start` lies inside a step.
+        """
+        epoch, skip = start.epoch, start.pairs
         while True:
             pairs = self.pairs_of(epoch)
             batches = epoch_batches(
@@ -136,14 +167,22 @@ class Loader:
                 epoch=epoch,
             )
             upcoming = next(batches, None)
-            done = 0
+            consumed = 0
             while upcoming is not None:
                 rows, upcoming = upcoming, next(batches, None)
-                done += 1
-                if done > skip:
-                    after = Position(epoch, done) if upcoming is not None else Position(epoch + 1, 0)
-                    yield StepBatches(self._micro_batches(pairs, rows), after)
+                before, consumed = consumed, consumed + sum(map(len, rows))
+                if before < skip < consumed:
+                    raise ValueError(f"no step begins after {skip} pairs of epoch {epoch}: one ends after {before}")
+                if before >= skip:
+                    after = Position(epoch, consumed) if upcoming is not None else Position(epoch + 1, 0)
+                    yield self._deal(pairs, rows, after)
             epoch, skip = epoch + 1, 0
+
+    def of_all_ranks(self) -> "Loader":
+        """One that has all micro-batches of a step."""
+        whole = copy.copy(self)
+        whole.accumulation, whole.rank, whole.world_size = self.accumulation * self.world_size, 0, 1
+        return whole
 
     def pairs_of(self, epoch: int) -> Pairs:
         """The pairs as an epoch has them."""
@@ -155,12 +194,30 @@ class Loader:
             pairs, rows, row_length=self.row_length, pad_id=self.pad_id, bos_id=self.bos_id, eos_id=self.eos_id
         )
 
-    def _micro_batches(self, pairs: Pairs, rows: list[Row]) -> tuple[Batch, ...]:
-        """The rows of a step, dealt out to `accumulation` micro-batches in order."""
-        size = -(-len(rows) // self.accumulation)
-        iterator = iter(rows)
-        parts = iter(lambda: list(islice(iterator, size)), [])
-        return tuple(self.batch(pairs, part) for part in parts)
+    def _deal(self, pairs: Pairs, rows: list[Row], after: Position) -> StepBatches:
+        """What this rank has of a step, whose rows are dealt out in order to micro-batches.
+
+        At the end of an epoch there may be too few for all: a rank then has one row without tokens instead, so that
+        all ranks do the same things.
+        """
+        size = -(-len(rows) // (self.accumulation * self.world_size))
+        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        own = parts[self.rank :: self.world_size]
+        own += [[[]]] * (-(-len(parts) // self.world_size) - len(own))
+        elsewhere = [
+            pair
+            for index, part in enumerate(parts)
+            if index % self.world_size != self.rank
+            for row in part
+            for pair in row
+        ]
+        return StepBatches(
+            tuple(self.batch(pairs, part) for part in own),
+            after,
+            rank=self.rank,
+            world_size=self.world_size,
+            num_tokens_elsewhere=int(pairs.tgt_lengths[elsewhere].sum()) + len(elsewhere),
+        )
 
 
 def pad_pairs(

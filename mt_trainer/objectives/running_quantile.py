@@ -1,7 +1,12 @@
 """The quantile of the newest scores of tokens or sentences, by which truncated objectives leave some of them out."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
+
+Join = Callable[[Sequence[Tensor]], list[Tensor]]
+"""What one process has of the micro-batches of a step -> what all processes have, in the order of the whole step."""
 
 
 class RunningQuantile(nn.Module):
@@ -41,15 +46,16 @@ class RunningQuantile(nn.Module):
         self._new.append(scores.detach().float())
 
     @torch.no_grad()
-    def end_step(self, is_finite: Tensor | bool = True) -> None:
-        """Lets the scores of the step count. This is where those of several processes would be joined.
+    def end_step(self, is_finite: Tensor | bool = True, join: Join = list) -> None:
+        """Lets the scores of the step count, once those of several processes are joined.
 
         Args:
             is_finite: False for a step that was skipped: its scores are forgotten. A tensor is not waited for.
+            join: of several processes that share a step, what all of them have seen.
         """
         if not self._new:
             return
-        new = torch.cat(self._new)
+        new = torch.cat(join(self._new))
         self._new.clear()
         counts = torch.as_tensor(is_finite, device=new.device)
         places = (torch.arange(len(new), device=new.device)[-self.window :] + self.count) % self.window

@@ -15,6 +15,7 @@ from mt_trainer.objectives.loss_sums import LossSums
 from mt_trainer.objectives.objective import AnyObjective, Objective, PairObjective, Source
 from mt_trainer.objectives.projection.linear import linear_logit_statistics, linear_objective
 from mt_trainer.objectives.projection.linear_pair import linear_pair_objective
+from mt_trainer.objectives.running_quantile import Join
 from mt_trainer.objectives.sentences import previous_targets
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 from mt_trainer.objectives.truncator import Truncator, truncator_for
@@ -76,14 +77,15 @@ class TranslationLoss(nn.Module):
         truncation = self.current.truncation if isinstance(self.current, Objective) else None
         self.truncator = truncator_for(truncation, self.truncator)
 
-    def end_step(self, is_finite: Tensor | bool = True) -> None:
+    def end_step(self, is_finite: Tensor | bool = True, join: Join = list) -> None:
         """Let what was seen in the step decide, from the next step on, what is left out.
 
         Args:
             is_finite: False for a step that did not change the weights: what was seen in it is forgotten.
+            join: of several processes that share a step, what all of them have seen.
         """
         if self.truncator is not None:
-            self.truncator.quantile.end_step(is_finite)
+            self.truncator.quantile.end_step(is_finite, join)
 
     def sums(
         self,

@@ -10,6 +10,8 @@ from mt_trainer.data.counts import source_counts, target_counts
 from mt_trainer.data.loader import Loader
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.data.subword_sampling import SubwordSampler
+from mt_trainer.distributed.ranks import Ranks
+from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.machine import Machine, seed_everything, what_bits_depend_on
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.objectives.building.check import objective_files_hash
@@ -33,7 +35,9 @@ class Parts:
     workers: Workers | None
 
 
-def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher: RunTeacher | None) -> Parts:
+def assemble(
+    config: TrainConfig, data: PreparedData, machine: Machine, teacher: RunTeacher | None, ranks: Ranks
+) -> Parts:
     """A freshly initialised learner on its device, and the way to its data. The weights depend on the seed alone.
 
     Raises:
@@ -53,6 +57,7 @@ def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher:
             teacher_hash=teacher.weights_hash if teacher else None,
             objective_files_hash=objective_files_hash(config),
             environment=what_bits_depend_on(machine),
+            world_size=ranks.world_size,
         ),
         teacher_forcing=TeacherForcing(model, loss, machine.dtype, teacher.teacher if teacher else None)
         .to(machine.device)
@@ -60,7 +65,7 @@ def assemble(config: TrainConfig, data: PreparedData, machine: Machine, teacher:
         schedule=build_schedule(
             config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps
         ),
-        loader=build_loader(config, tokenizers, data.train, build_sampler(config, tokenizers, data.train)),
+        loader=build_loader(config, tokenizers, data.train, build_sampler(config, tokenizers, data.train), ranks),
         workers=build_workers(config.training.accumulation, machine),
     )
 
@@ -95,9 +100,9 @@ def build_sampler(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus
 
 
 def build_loader(
-    config: TrainConfig, tokenizers: TokenizerPair, pairs: Pairs, sampler: SubwordSampler | None
+    config: TrainConfig, tokenizers: TokenizerPair, pairs: Pairs, sampler: SubwordSampler | None, ranks: Ranks
 ) -> Loader:
-    """The steps over a corpus. Both sides have the same special ids (`TokenizerPair` holds them to it)."""
+    """A rank's part of the steps over a corpus. Both sides have the same special ids (`TokenizerPair` sees to it)."""
     return Loader(
         pairs,
         row_length=config.data.max_length,
@@ -108,9 +113,28 @@ def build_loader(
         bos_id=tokenizers.tgt.bos_id,
         eos_id=tokenizers.tgt.eos_id,
         sampler=sampler,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
     )
 
 
+def require_rows(config: TrainConfig, ranks: Ranks) -> None:
+    """Refuse a step that is too small to be shared.
+
+    Raises:
+        ConfigError: MT026, when there are fewer rows than micro-batches over all ranks.
+    """
+    accumulation, batch_tokens = config.training.accumulation, config.training.batch_tokens
+    needed = config.data.max_length * accumulation * ranks.world_size
+    if batch_tokens < needed:
+        message = (
+            f"`training.batch_tokens` {batch_tokens} over `training.accumulation` {accumulation} and "
+            f"{ranks.world_size} processes holds no row of `data.max_length` {config.data.max_length}"
+        )
+        help_ = f"batch_tokens >= {needed} (it is shared by all processes), or fewer processes"
+        raise ConfigError(Problem("MT026", message, where="training.batch_tokens", help=help_))
+
+
 def rows_per_step(config: TrainConfig) -> int:
-    """Rows of one optimizer step, over all its micro-batches."""
+    """Rows of one optimizer step, over all its micro-batches and ranks."""
     return config.training.batch_tokens // config.data.max_length

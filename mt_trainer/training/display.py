@@ -28,7 +28,7 @@ def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, 
         vocabularies = f"{data.tokenizers.src.vocab_size:,} and {data.tokenizers.tgt.vocab_size:,} pieces"
     sets = [f"{name} {len(s.src_texts):,}" for name, s in {"dev": data.dev, **data.test}.items()]
     num_parameters = sum(p.numel() for p in parts.teacher_forcing.model.parameters())
-    num_rows = rows_per_step(config)
+    num_rows, num_micro_batches = rows_per_step(config), training.accumulation * parts.loader.world_size
     rows = {
         "run": f"{run.path}" + (f", resumed after step {progress.step:,}" if progress.step else ""),
         "data": f"{config.data.src_lang}-{config.data.tgt_lang}: {data.counts.describe()}; {', '.join(sets)}",
@@ -39,9 +39,9 @@ def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, 
         f"{num_parameters:,} parameters",
         "objective": parts.teacher_forcing.translation_loss.objective.formula,
         "optimizer": f"AdamW, {_schedule(config)}",
-        "device": machine.describe(),
+        "device": machine.describe() + (f", {parts.loader.world_size} processes" * (parts.loader.world_size > 1)),
         "step": f"up to {num_rows * config.data.max_length:,} target tokens, in {num_rows:,} rows"
-        + (f", in {training.accumulation} micro-batches" if training.accumulation > 1 else ""),
+        + (f", in {num_micro_batches} micro-batches" if num_micro_batches > 1 else ""),
         "limits": ", ".join(_limits(config)),
     }
     return "\n".join(f"{name:<10} {text}" for name, text in rows.items())
@@ -111,14 +111,16 @@ class ProgressDisplay:
         start: where the run goes on from.
         limits: of the run.
         corpus: that it trains on.
+        is_silent: of a rank that leaves it to the main one.
     """
 
-    def __init__(self, start: Progress, limits: TrainingConfig, corpus: Corpus) -> None:
+    def __init__(self, start: Progress, limits: TrainingConfig, corpus: Corpus, *, is_silent: bool = False) -> None:
         self._start, self._limits, self._epoch_tokens = start, limits, corpus.num_target_tokens
+        self._is_silent = is_silent
         self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> "ProgressDisplay":
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._is_silent:
             layout = "{percentage:3.0f}%|{bar:24}| {desc}"
             self._bar = tqdm(total=1.0, initial=self._fraction(self._start), bar_format=layout, leave=True)
         return self
@@ -150,6 +152,8 @@ class ProgressDisplay:
 
     def say(self, line: str) -> None:
         """A line above the bar."""
+        if self._is_silent:
+            return
         tqdm.write(line, file=sys.stderr)
         sys.stderr.flush()
 

@@ -11,6 +11,8 @@ import torch
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.loader import PairList, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData, prepare_data
+from mt_trainer.distributed.launch import require_one_process
+from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.evaluation.metrics import build_metrics
 from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives.building.check import check_objective
@@ -41,6 +43,7 @@ def dry_run(config: TrainConfig, run_folder: Path) -> str:
 
 
 def _try_out(config: TrainConfig, run_folder: Path) -> str:
+    require_one_process("a dry run")
     check_objective(config)
     machine = set_up_machine(config.runtime)
     build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
@@ -54,7 +57,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
             announce=lambda line: None,
             require_tokenizers=teacher.require_tokenizers if teacher else None,
         )
-        parts = assemble(config, data, machine, teacher)
+        parts = assemble(config, data, machine, teacher, ALONE)
         seconds, tokens = [], []
         for step, batches in enumerate([_fullest_step(config, data), *_first_steps(parts)], start=1):
             started = time.perf_counter()
@@ -99,7 +102,7 @@ def _fullest_step(config: TrainConfig, data: PreparedData) -> StepBatches:
     """A step whose every position is taken: memory and time cannot be larger."""
     longest = [data.tokenizers.tgt.unk_id] * (config.data.max_length - 1)
     pairs = PairList([(longest, longest)] * rows_per_step(config))
-    return next(build_loader(config, data.tokenizers, pairs, None).steps(Position()))
+    return next(build_loader(config, data.tokenizers, pairs, None, ALONE).steps(Position()))
 
 
 def _expected_time(config: TrainConfig, data: PreparedData, rate: float, tokens_per_step: float) -> str:

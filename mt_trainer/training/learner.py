@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from mt_trainer.config import TrainConfig
+from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
@@ -32,6 +34,7 @@ class Learner:
         teacher_hash: of the weights of the teacher, if it has one: it cannot be exchanged on the way.
         objective_files_hash: of the files that the objective reads, if it reads any; likewise.
         environment: what the bits of the run depend on, for manifests.
+        world_size: how many processes share a step; likewise.
     """
 
     model: Transformer
@@ -41,6 +44,7 @@ class Learner:
     teacher_hash: str | None = None
     objective_files_hash: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    world_size: int = 1
 
     def with_evaluated_weights(self) -> contextlib.AbstractContextManager[None]:
         """Inside the block the model has the weights that it is judged by: the average where there is one."""
@@ -73,6 +77,7 @@ class Learner:
             "dev": dev,
             "teacher": self.teacher_hash,
             "objective_files": self.objective_files_hash,
+            "world_size": self.world_size,
         }
         evaluated = weights if self.ema is None else self.ema.average
         save_checkpoint(
@@ -97,13 +102,30 @@ class Learner:
             environment=self.environment,
         )
 
+    def identity(self, config: TrainConfig, data: PreparedData) -> dict[str, str | None]:
+        """What must be the same on all ranks, by names for people."""
+        return {
+            "config": config_digest(config),
+            "tokenizer": data.tokenizers.content_hash,
+            "training text": data.corpus_hash,
+            "teacher": self.teacher_hash,
+            "files of the objective": self.objective_files_hash,
+        }
+
     def restore(self, checkpoint: Checkpoint, data: PreparedData) -> tuple[Progress, Window]:
         """Put everything back to where a checkpoint was written.
 
         Raises:
-            CheckpointError: MT100, when the training text, the teacher or a file of the objective is not the one that
-                the run was started with; MT102, when the checkpoint lacks what the run goes on from.
+            CheckpointError: MT100, when the training text, the teacher, a file of the objective or the number of
+                processes is not the one that the run was started with; MT102, when the checkpoint lacks what the run
+                goes on from.
         """
+        before = checkpoint.state.get("world_size", 1)
+        if before != self.world_size:
+            message = f"a run that was started with {before} process{'es' * (before > 1)} cannot go on with "
+            message += str(self.world_size)
+            help_ = f"start {before} of them, or another run folder"
+            raise CheckpointError(Problem("MT100", message, where=str(checkpoint.path), help=help_))
         for before, now, called in (
             (checkpoint.origin.corpus, data.corpus_hash, "the training text"),
             (checkpoint.state.get("teacher"), self.teacher_hash, "the teacher"),

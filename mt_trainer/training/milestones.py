@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mt_trainer.data.prepare import PreparedData
+from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
@@ -22,7 +23,7 @@ from mt_trainer.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Milestones:
-    """Validates and saves a run.
+    """Validates and saves a run. All ranks call it; the main one does the work, and the others learn what came out.
 
     Attributes:
         say: shows a line.
@@ -37,6 +38,7 @@ class Milestones:
     records: Records
     watch: Watch
     device: torch.device
+    ranks: Ranks
     say: Callable[[str], None]
     clock: Callable[[], float]
 
@@ -47,28 +49,38 @@ class Milestones:
             The progress with the validation counted and the clock moved on; or the divergence that dev shows, and then
             nothing is recorded or saved.
         """
-        self.teacher_forcing.translation_loss.start_step(progress.step)
-        with self.learner.with_evaluated_weights():
-            validation = self.validator.validate(self.teacher_forcing, self.device)
-        dev = dev_metrics(validation)
+        judged: list[Validation] = []  # on the main rank alone
+
+        def judge() -> dict[str, float]:
+            self.teacher_forcing.translation_loss.start_step(progress.step)
+            with self.learner.with_evaluated_weights():
+                judged.append(self.validator.validate(self.teacher_forcing, self.device))
+            return dev_metrics(judged[0])
+
+        dev = self.ranks.from_main(judge)
         divergence = self.watch.judge_dev(progress, dev["nll"])
         if divergence is not None:
             return progress, divergence
         score = dev["bleu"] if self._select_by == "bleu" else -dev["nll"]
-        progress = progress.after_validation(score, dev_nll=dev["nll"])
-        self.records.write(progress.step, "dev", dev, {"seconds": self.clock()})
-        self._save_translations(validation, progress.step)
-        self.say(f"dev  step {progress.step:>7,}  {_scores(dev)}{'  (best)' if progress.is_best else ''}")
-        progress = progress.at(self.clock())
-        self.save(progress, window, dev)
-        return progress, None
+        after = progress.after_validation(score, dev_nll=dev["nll"])
+        self.records.write(after.step, "dev", dev, {"seconds": self.clock()})
+        for validation in judged:
+            self._save_translations(validation, after.step)
+        self.say(f"dev  step {after.step:>7,}  {_scores(dev)}{'  (best)' if after.is_best else ''}")
+        after = after.at(self.clock())
+        self.save(after, window, dev)
+        return after, None
 
     def save(self, progress: Progress, window: Window, dev: dict[str, float] | None) -> None:
         """Save a checkpoint of this step; `dev` are its scores, None when it was not validated."""
-        self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
+        with self.ranks.main_first():  # the others wait, however long it takes
+            if self.ranks.is_main:
+                self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
 
     def add_average(self, number: int) -> None:
         """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""
+        if not self.ranks.is_main:
+            return
         weights, names = average_newest(self.run.checkpoints, number)
         if len(names) < 2:
             self.say(f"no average: {len(names)} validated checkpoint{'s' if len(names) != 1 else ''}, 2 are needed")

@@ -135,6 +135,22 @@ class Records:
             file.close()
 
 
+class NoRecords(Records):
+    """Of a rank that leaves them to the main one."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def go_back(self, *, log: Fingerprint, step: int) -> None:
+        """There is nothing to cut off."""
+
+    def write(self, step: int, part: str, metrics: dict[str, Any], timing: dict[str, float]) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 def log_before(folder: Path, log: Fingerprint) -> bytes:
     """The part of metrics.jsonl that belongs to a checkpoint.
 

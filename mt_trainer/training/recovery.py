@@ -10,6 +10,7 @@ from typing import Any
 from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.loader import Loader, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData
+from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
 from mt_trainer.training.capsule import Base, Capsule, numbers_of, write_capsule
@@ -52,6 +53,7 @@ class Recovery:
     data: PreparedData
     parts: Parts
     records: Records
+    ranks: Ranks
     machine: dict[str, Any]
     say: Callable[[str], None]
 
@@ -91,9 +93,11 @@ class Recovery:
         return after, window
 
     def _write_capsule(self, divergence: Divergence, progress: Progress, good: Checkpoint | None) -> Path | None:
-        """None where the disk does not take it: that the run diverged is more important."""
+        """None where the disk does not take it: that the run diverged is more important. The main rank writes."""
+        if not self.ranks.is_main:
+            return None
         start = progress.position if divergence.taken is None else divergence.taken.stretch.start
-        batches = next(self.parts.loader.steps(start))
+        batches = next(self.parts.loader.of_all_ranks().steps(start))
         config, learner = self.run.config, self.parts.learner
         capsule = Capsule(
             step=divergence.step,

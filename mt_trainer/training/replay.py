@@ -1,5 +1,6 @@
 """A divergence gone through again, from its capsule: the same numbers, what is not finite, and from which pair."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.loader import StepBatches
 from mt_trainer.data.origin import origin_of
 from mt_trainer.data.prepare import PreparedData, prepare_data, training_texts
+from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.errors import CheckpointError, DivergedError, Problem
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.training.assembly import Parts, assemble
@@ -101,26 +103,32 @@ def replay(path: Path, *, tell: Callable[[str, str], None]) -> None:
 
 
 def _prepare(path: Path, capsule: Capsule, tell: Callable[[str, str], None]) -> Replay:
-    """The run, freshly initialised, with the threads of the capsule."""
+    """The run, freshly initialised, with the threads of the capsule; one process does the work of all."""
     stored = path.absolute().parent.parent / "config.yaml"
     if not stored.is_file():
         message = "the folder above the capsule's is not a run folder: it has no config.yaml"
         help_ = "leave the capsule in the folder `crash` of its run"
         raise CheckpointError(Problem("MT104", message, where=str(path), help=help_))
-    threads = capsule.machine.get("threads")
-    config = load_config(stored, [f"runtime.threads={threads}"] if isinstance(threads, int) else [])
+    stored_config = load_config(stored)
+    threads, world_size = capsule.machine.get("threads"), int(capsule.machine.get("world_size", 1))
+    as_then = [f"training.accumulation={stored_config.training.accumulation * world_size}"]
+    as_then += [f"runtime.threads={threads}"] if isinstance(threads, int) else []
+    config = load_config(stored, as_then)
     machine = set_up_machine(config.runtime)
     differences = different_machine(capsule.machine, environment(machine))
     tell("machine", machine.describe() + ("" if differences else ", the versions of the capsule"))
     for line in differences:
         tell("differs", f"{line}: the bits may be others")
+    if world_size > 1:
+        tell("differs", f"one process does what {world_size} did: with more than two micro-batches bits may be others")
     teacher = load_teacher(config, machine)
     data = prepare_data(
         config,
         announce=lambda line: None,
         require_tokenizers=teacher.require_tokenizers if teacher else None,
     )
-    parts = assemble(config, data, machine, teacher)
+    parts = assemble(config, data, machine, teacher, ALONE)
+    parts = dataclasses.replace(parts, learner=dataclasses.replace(parts.learner, world_size=world_size))
     now = {
         "corpus": data.corpus_hash,
         "tokenizer": data.tokenizers.content_hash,
@@ -131,7 +139,7 @@ def _prepare(path: Path, capsule: Capsule, tell: Callable[[str, str], None]) -> 
     if changed:
         message = f"not as it was when the capsule was written: {', '.join(changed)}"
         raise _unusable(path, message, "restore it; a replay needs the training text of the run")
-    if capsule.hashes.get("config") != config_digest(load_config(stored)):
+    if capsule.hashes.get("config") != config_digest(stored_config):
         tell("config", "it was changed since; mt-train lets only settings change that alter no step")
     return Replay(capsule, config, machine, data, parts)
 

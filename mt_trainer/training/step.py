@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mt_trainer.data.loader import StepBatches
+from mt_trainer.distributed.ranks import ALONE, Ranks
 from mt_trainer.machine import seed_everything, seed_thread
 from mt_trainer.objectives.loss_sums import LossSums, add_sums
 from mt_trainer.teacher_forcing import TeacherForcing
@@ -18,7 +19,7 @@ class StepResult:
     """What a step leaves behind, on the device: nothing here waits for it."""
 
     sums: LossSums
-    """Sums over all target tokens of the step."""
+    """Sums over all target tokens of the step, those of all ranks."""
     grad_norm: Tensor
     """Norm of the whole gradient before clipping."""
     is_finite: Tensor
@@ -36,20 +37,25 @@ def train_step(
     seed: int,
     device: torch.device,
     workers: Workers | None,
+    ranks: Ranks = ALONE,
 ) -> StepResult:
     """Forward and backward over the micro-batches, clip, update.
 
     Every token of the step counts the same, however it is split: each micro-batch adds its sum divided by the
-    token count of the whole step, which is known before the first forward. What an objective learns from a step it
-    uses from the next one on. Dropout and draws from a teacher are a function of (seed, step, index of the
-    micro-batch). A step whose loss or gradient is not finite leaves weights, moments and what the objective remembers
-    as they were.
+    token count of the whole step, which is known before the first forward. So what several ranks have is only to be
+    added up, once, before clipping: there is no mean over ranks, whose tokens differ in number, and from there on all
+    ranks do the same with the same numbers. What an objective learns from a step it uses from the next one on. Dropout
+    and draws from a teacher are a function of (seed, step, index of the micro-batch in the whole step). A step whose
+    loss or gradient is not finite leaves weights, moments and what the objective remembers as they were.
 
     Args:
+        batches: what this rank has of the step.
         step: counted from 1.
         clip_norm: largest norm of the gradient; None for no clipping.
         workers: compute the micro-batches side by side; None for one after the other.
+        ranks: the processes that share the step.
     """
+    ranks.begin_step(step)
     teacher_forcing.translation_loss.start_step(step)
     if workers is not None and not teacher_forcing.is_thread_safe:
         workers = None
@@ -58,9 +64,22 @@ def train_step(
             total = _one_by_one(teacher_forcing, batches, (seed, step), device)
         else:
             total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
+        _add_up_over_ranks(teacher_forcing, total, ranks)
         grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
-    teacher_forcing.translation_loss.end_step(is_finite)
+    teacher_forcing.translation_loss.end_step(is_finite, ranks.interleave)
     return StepResult(total, grad_norm, is_finite)
+
+
+def _add_up_over_ranks(teacher_forcing: TeacherForcing, total: LossSums, ranks: Ranks) -> None:
+    """Turns sums and gradients into those of all ranks; a parameter without gradient has one of 0 then."""
+    if ranks.world_size == 1:
+        return
+    gradients = []
+    for parameter in teacher_forcing.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    ranks.add_up([*gradients, *(value for value in total if value is not None)])
 
 
 def _update(
@@ -89,7 +108,7 @@ def _one_by_one(
 ) -> LossSums:
     """Adds up sums and gradients in the order of the micro-batches."""
     total: LossSums | None = None
-    for index, micro_batch in enumerate(batches.micro_batches):
+    for index, micro_batch in zip(batches.indexes, batches.micro_batches, strict=True):
         seed_everything(*key, index)
         sums = teacher_forcing(micro_batch.to(device), with_diagnostics=False)
         (sums.loss / batches.num_tokens).backward()
@@ -104,9 +123,9 @@ def _side_by_side(
     """The same on a CPU, where each micro-batch has a thread: gradients are kept apart until all are there."""
     parameters = list(teacher_forcing.parameters())
 
-    def differentiate(index: int) -> tuple[LossSums, tuple[Tensor | None, ...]]:
-        seed_thread(*key, index)
-        sums = teacher_forcing(batches.micro_batches[index], with_diagnostics=False)
+    def differentiate(place: int) -> tuple[LossSums, tuple[Tensor | None, ...]]:
+        seed_thread(*key, batches.indexes[place])
+        sums = teacher_forcing(batches.micro_batches[place], with_diagnostics=False)
         return sums, torch.autograd.grad(sums.loss / batches.num_tokens, parameters, allow_unused=True)
 
     total: LossSums | None = None

@@ -9,6 +9,8 @@ from pathlib import Path
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.prepare import PreparedData, prepare_data
 from mt_trainer.decoding.translate import build_translator
+from mt_trainer.distributed.joining import joined
+from mt_trainer.distributed.launch import find_launch
 from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
@@ -17,7 +19,7 @@ from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
-from mt_trainer.training.assembly import assemble
+from mt_trainer.training.assembly import assemble, require_rows
 from mt_trainer.training.display import (
     ProgressDisplay,
     Sample,
@@ -31,11 +33,12 @@ from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones
 from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress, Stretch
-from mt_trainer.training.records import Records, Window, means_of_steps
+from mt_trainer.training.records import NoRecords, Records, Window
 from mt_trainer.training.recovery import Recovery, Route
 from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step
+from mt_trainer.training.step_log import StepLog
 from mt_trainer.training.teacher import load_teacher
 
 STEPS_BEFORE_ESTIMATE = 10
@@ -49,7 +52,8 @@ class Outcome:
     Attributes:
         exit_code: DONE, or that of the signal that stopped it.
         checkpoint: the one that the scores are of; None when a signal stopped the run.
-        scores: of dev and of every test set, in that order; empty when a signal stopped the run.
+        scores: of dev and of every test set, in that order; empty when a signal stopped the run, and on every rank but
+            the main one.
         samples: translations of the last of these sets, evenly spread.
     """
 
@@ -62,6 +66,9 @@ class Outcome:
 def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], None]) -> Outcome:
     """Train, or go on training, until a limit is reached; then score the best checkpoint.
 
+    Where a launcher started several processes, all of them take every step together, each with its share of the
+    micro-batches. The main rank alone prepares the data, writes, judges and speaks; the others wait for it.
+
     Args:
         config: all settings.
         run_folder: where the run is written, or goes on.
@@ -72,33 +79,46 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         SystemExit: on a signal before the first step or after the last, where there is nothing to save.
     """
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
-        check_objective(config)
-        machine = set_up_machine(config.runtime)
-        metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
-        run = RunFolder.open(run_folder, config)
-        require_room(config, run_folder)
-        teacher = load_teacher(config, machine)
-        data = prepare_data(
-            config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
-        )
-        stack.enter_context(run.locked())
-        parts = assemble(config, data, machine, teacher)
+        launch = find_launch()
+        machine = set_up_machine(config.runtime, local_rank=launch.local_rank)
+        ranks = stack.enter_context(joined(launch, machine.device, timeout_seconds=config.runtime.rank_timeout_seconds))
+        announce = announce if ranks.is_main else _say_nothing
+        with ranks.main_first():
+            require_rows(config, ranks)
+            check_objective(config)
+            metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
+            run = RunFolder.open(run_folder, config)
+            require_room(config, run_folder)
+            teacher = load_teacher(config, machine)
+            data = prepare_data(
+                config, announce=announce, require_tokenizers=teacher.require_tokenizers if teacher else None
+            )
+        parts = assemble(config, data, machine, teacher, ranks)
         learner, limits = parts.learner, config.training
-        resumed = run.newest_checkpoint(announce)
-        progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
-        about = environment(machine) | ({"teacher": teacher.record()} if teacher else {})
-        if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
-            announce(change)
-        run.create(data.tokenizers, environment=about, data=data.record())
+        ranks.require_same(learner.identity(config, data))
+        with ranks.main_first():
+            if ranks.is_main:
+                stack.enter_context(run.locked())
+            resumed = run.newest_checkpoint(announce)
+            progress, window = (Progress(), Window()) if resumed is None else learner.restore(resumed, data)
+            if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
+                announce(change)
+            about = environment(machine) | {"world_size": ranks.world_size}
+            about |= {"teacher": teacher.record()} if teacher else {}
+            if ranks.is_main:
+                run.create(data.tokenizers, environment=about, data=data.record())
+        ranks.require_same({"checkpoint": resumed.name if resumed else None})
         announce(summary(run, data, parts, machine, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
 
         start, started = progress, time.perf_counter() - progress.seconds
-        records = Records(run.path, log=resumed.origin.log if resumed else EMPTY, step=progress.step)
-        with contextlib.closing(records), ProgressDisplay(progress, limits, data.train) as display:
+        log_before = resumed.origin.log if resumed else EMPTY
+        records = Records(run.path, log=log_before, step=progress.step) if ranks.is_main else NoRecords()
+        shown = ProgressDisplay(progress, limits, data.train, is_silent=not ranks.is_main)
+        with contextlib.closing(records), shown as display:
             watch = Watch(limits, records, display.say)
-            recovery = Recovery(run, data, parts, records, about, display.say)
+            recovery = Recovery(run, data, parts, records, ranks, about, display.say)
             milestones = Milestones(
                 run=run,
                 data=data,
@@ -108,95 +128,88 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 records=records,
                 watch=watch,
                 device=machine.device,
+                ranks=ranks,
                 say=display.say,
                 clock=lambda: time.perf_counter() - started,
             )
-            saved_step = progress.step
-            is_validated = resumed is not None and resumed.is_validated
-            logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
+            log = StepLog(window, progress, records, display)
             route = Route(parts.loader, progress.position)
+            saved_step, is_judged = progress.step, resumed is not None and resumed.is_validated
             with stop.deferred():
-                for batches in route:
-                    if progress.is_over(limits) or stop.exit_code is not None:
-                        break
-                    if progress.is_left_out:
-                        progress = progress.passing(batches.after)
-                        continue
-                    step, lr = progress.step + 1, parts.schedule(progress.step + 1)
-                    result = train_step(
-                        parts.teacher_forcing,
-                        learner.optimizer,
-                        batches,
-                        step=step,
-                        lr=lr,
-                        clip_norm=config.optim.clip_norm,
-                        seed=config.runtime.seed,
-                        device=machine.device,
-                        workers=parts.workers,
-                    )
-                    if learner.ema is not None:
-                        learner.ema.update(step, is_finite=result.is_finite)
-                    window.add(result)
-                    watch.add(Taken(step, Stretch(progress.position, batches.after), result))
-                    progress = progress.after_step(
-                        position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()
-                    )
-                    is_validated = False
+                is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                while not signal_code and not (is_over and is_judged):
+                    is_log_line = False
+                    if not is_over:
+                        batches, step = next(route), progress.step + 1
+                        if progress.is_left_out:
+                            progress = progress.passing(batches.after)
+                            is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                            continue
+                        lr = parts.schedule(step)
+                        result = train_step(
+                            parts.teacher_forcing,
+                            learner.optimizer,
+                            batches,
+                            step=step,
+                            lr=lr,
+                            clip_norm=config.optim.clip_norm,
+                            seed=config.runtime.seed,
+                            device=machine.device,
+                            workers=parts.workers,
+                            ranks=ranks,
+                        )
+                        if learner.ema is not None:
+                            learner.ema.update(step, is_finite=result.is_finite)
+                        log.window.add(result)
+                        watch.add(Taken(step, Stretch(progress.position, batches.after), result))
+                        progress = progress.after_step(
+                            position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()
+                        )
+                        is_judged, is_log_line = False, step % limits.log_every_steps == 0
+                        if step == start.step + STEPS_BEFORE_ESTIMATE:
+                            display.say(expected_time(progress, limits, data.train, since=start))
+                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
 
-                    if step == start.step + STEPS_BEFORE_ESTIMATE:
-                        display.say(expected_time(progress, limits, data.train, since=start))
-                    is_last = progress.is_over(limits) and stop.exit_code is None
-                    is_log_line = step % limits.log_every_steps == 0
-                    is_validation = is_last or step % limits.validate_every_steps == 0
                     divergence = None
-                    if is_log_line or is_validation or stop.exit_code is not None:
-                        sums = window.read()
+                    is_end = is_over and not signal_code
+                    is_validation = is_end or progress.step % limits.validate_every_steps == 0
+                    if is_log_line or is_validation or signal_code:
+                        sums = log.window.read()
                         progress, divergence = watch.look(progress, sums, is_log_line=is_log_line)
-                    if is_log_line and divergence is None:
-                        line = means_of_steps(sums) | {
-                            "num_skipped": int(sums["num_skipped"]),
-                            "lr": lr,
-                            "epoch": progress.position.epoch,
-                            "num_tokens": progress.num_tokens,
-                        }
-                        parameters = parts.teacher_forcing.translation_loss.current.parameters
-                        line |= {f"objective.{name}": value for name, value in parameters.items()}
-                        rate = (progress.num_tokens - logged_tokens) / (progress.seconds - logged_seconds)
-                        records.write(step, "train", line, {"seconds": progress.seconds, "tokens_per_second": rate})
-                        display.log(progress, line, tokens_per_second=rate)
-                        window, logged_tokens, logged_seconds = Window(), progress.num_tokens, progress.seconds
+                        if is_log_line and divergence is None:
+                            parameters = parts.teacher_forcing.translation_loss.current.parameters
+                            log.write(progress, sums, lr=lr, parameters=parameters)
                     if is_validation and divergence is None:
                         before = progress.seconds
-                        progress, divergence = milestones.validate_and_save(progress, window)
-                        saved_step, is_validated = step, True
-                        logged_seconds += milestones.clock() - before  # the rate is that of training alone
+                        progress, divergence = milestones.validate_and_save(progress, log.window)
+                        saved_step, is_judged = progress.step, True
+                        log.leave_out(milestones.clock() - before)
                     if divergence is not None:
                         progress, window = recovery.recover(divergence, progress)
                         route.go_back(progress.position)
-                        saved_step, is_validated = progress.step, True
-                        logged_tokens, logged_seconds = progress.num_tokens, progress.seconds
+                        log.go_on(window, progress)
+                        saved_step, is_judged = progress.step, True
+                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
 
-                progress, divergence = watch.look(progress, window.read(), is_log_line=False)
-                if divergence is None and not is_validated and stop.exit_code is None:
-                    progress, divergence = milestones.validate_and_save(progress, window)
-                    saved_step = progress.step
-                if divergence is not None:
-                    progress, window = recovery.recover(divergence, progress)
-                    saved_step = progress.step
-                if stop.exit_code is not None:
+                (signal_code,) = ranks.largest(stop.exit_code or signal_code)
+                if signal_code:
                     if saved_step != progress.step:
-                        milestones.save(progress, window, dev=None)
+                        milestones.save(progress, log.window, dev=None)
                     display.say(
                         f"stopped by a signal after step {progress.step:,}; the same command goes on from there"
                     )
-                    return Outcome(stop.exit_code, None)
+                    return Outcome(ExitCode(signal_code), None)
 
             announce(
                 f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}"
             )
             if limits.average_checkpoints:
                 milestones.add_average(limits.average_checkpoints)
-        return _final_scores(run, data, metrics, machine, announce)
+        return _final_scores(run, data, metrics, machine, announce) if ranks.is_main else Outcome(ExitCode.DONE, None)
+
+
+def _say_nothing(line: str) -> None:
+    """What a rank announces that leaves it to the main one."""
 
 
 def _validator(

@@ -129,8 +129,24 @@ def test_what_is_no_text_is_located_and_all_of_it_counted(project: Path) -> None
         (project / name).write_bytes(b"\n".join(side) + b"\n")
     finding = found(report(project, *FILES))["invalid_text"]
     assert (finding["count"], finding["total"], len(finding["examples"])) == (11, 600, 5)
-    assert finding["examples"][0]["where"] == "train.en:11"
+    places = [each["where"].split(":")[:2] for each in finding["examples"]]
+    assert places == [
+        ["train.en", "11"],
+        ["train.de", "12"],
+        ["train.en", "13"],
+        ["train.de", "14"],
+        ["train.en", "15"],
+    ]
+    assert finding["examples"][0]["where"] == f"train.en:11:{len(sides[0][10])}"  # the last byte of the line
     assert "invalid UTF-8 at byte" in finding["examples"][0]["text"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\n"])
+def test_text_that_leaves_nothing_to_train_on(project: Path, content: bytes) -> None:
+    for side in ("en", "de"):
+        (project / f"train.{side}").write_bytes(content)
+    record = report(project, "--config", "mine.yaml")
+    assert found(record)["nothing_left"]["grade"] == "fault"
 
 
 def test_swapped_files(project: Path) -> None:

@@ -35,6 +35,7 @@ TINY = (
 SHORTENED = {
     # start of the command: (what is put behind it, or before a lone --; why)
     "mt-train --config mine.yaml": (TINY, "trains for hours"),
+    "torchrun ": (TINY, "trains for hours"),
     "mt-tokenizer train": ("--vocab-size 300", "the toy text does not support 8,000 pieces"),
     "mt-train --config multi30k": ("--print-config", "reads the hub"),
     "scripts/sweep_": ("--help", "trains many times; tests/system/test_scripts.py runs the sweeps"),
@@ -102,6 +103,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         command = bin_folder / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {entry.partition(":")[0]} "$@"\n')
         command.chmod(0o755)
+    (bin_folder / "torchrun").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m torch.distributed.run "$@"\n')
+    (bin_folder / "torchrun").chmod(0o755)
     (bin_folder / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # as in an activated environment
     (bin_folder / "python3").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")

@@ -77,7 +77,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights, state = checkpoint.model(), checkpoint.state
     weights["src_embedding.weight"][own] = 3e38
     save_checkpoint(
-        checkpoint.path.parent, checkpoint.name, model=weights, optimizer=checkpoint.optimizer(), state=state
+        checkpoint.path.parent,
+        checkpoint.name,
+        model=weights,
+        optimizer=checkpoint.optimizer(),
+        state=state,
+        origin=checkpoint.origin,
     )
     return folder
 

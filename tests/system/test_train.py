@@ -1,6 +1,7 @@
 """mt-train through the real command: a whole run, the same command again, and input that is refused."""
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -148,6 +149,48 @@ def test_the_best_checkpoint_has_one_score_wherever_it_is_told(trained: tuple[Pa
     assert (folder / "again/dev.hyp.txt").read_bytes() == (
         folder / f"runs/small/translations/step_{step:08d}.txt"
     ).read_bytes()
+
+
+def test_every_score_has_its_overlap_and_the_hashes_of_what_was_compared(
+    trained: tuple[Path, str], copied: Path
+) -> None:
+    own = json.loads((copied / "runs/small/evaluation/dev.json").read_text())
+    assert own["sha256"].keys() == {"src", "ref", "hyp", "weights", "tokenizer"}
+    for name, file in (("src", "dev.en"), ("ref", "dev.de"), ("hyp", "runs/small/evaluation/dev.hyp.txt")):
+        assert own["sha256"][name] == hashlib.sha256((copied / file).read_bytes()).hexdigest()
+    weights = copied / "runs/small/checkpoints" / own["checkpoint"] / "model.safetensors"
+    assert own["sha256"]["weights"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    tokenizer = (copied / "runs/small/tokenizer.model").read_bytes()
+    assert own["sha256"]["tokenizer"] == hashlib.sha256(tokenizer).hexdigest()
+    assert own["train_overlap"] == 0
+    for digest in own["sha256"].values():
+        assert digest[:12] in trained[1]
+
+    # A set that the config does not know: five of its lines are in the training text.
+    for side in ("en", "de"):
+        lines = (copied / f"easy.{side}").read_text().splitlines()[:5] + (
+            copied / f"dev.{side}"
+        ).read_text().splitlines()
+        (copied / f"other.{side}").write_text("".join(f"{line}\n" for line in lines))
+    files = ("--run", "runs/small", "--src", "other.en", "--ref", "other.de")
+    done = call(copied, "eval", *files, "--json")
+    [record] = json.loads(done.stdout)
+    assert (record["num_sentences"], record["train_overlap"]) == (25, 5)
+    assert record["sha256"]["weights"] == own["sha256"]["weights"]
+    shutil.rmtree(copied / "runs/cache")
+    done = call(copied, "eval", *files)
+    assert "not counted" in done.stdout
+
+
+def test_the_text_of_a_run_is_checked_with_its_own_tokenizer(copied: Path) -> None:
+    shutil.rmtree(copied / "runs/cache")
+    done = call(copied, "data", "check", "--run", "runs/small", "--json", "report.json")
+    assert done.returncode in (0, 4), done.stderr
+    assert "training the tokenizer" not in done.stderr
+    record = json.loads((copied / "report.json").read_text())
+    assert record["parts"]["train"]["pairs"] == 400
+    assert record["parts"].keys() == {"train", "dev", "held_out"}
+    assert record["coverage"]["src"]["num_pieces"] > 0
 
 
 def test_the_same_command_again_only_scores(trained: tuple[Path, str], copied: Path) -> None:

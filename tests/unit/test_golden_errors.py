@@ -2,9 +2,11 @@
 
 import errno
 import gzip
+import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +28,9 @@ from mt_trainer.data.loader import Position
 from mt_trainer.data.prepare import judge_training_text, training_texts
 from mt_trainer.data.sources import read_source, require_sources
 from mt_trainer.data.tokenizers import require_unigram
+from mt_trainer.distributed.joining import JoinedRanks
+from mt_trainer.distributed.launch import Launch, require_one_process
+from mt_trainer.distributed.watch import Heard, find_lost
 from mt_trainer.errors import ERROR_KINDS, MtError
 from mt_trainer.evaluation import metrics
 from mt_trainer.files import EMPTY, Fingerprint
@@ -214,7 +219,7 @@ def a_divergence(patch: pytest.MonkeyPatch) -> None:
     reason = "the loss or gradient of step 3,412 is not finite, nor were those of 10 steps before it"
     other: Any = None
     found: Any = SimpleNamespace(reason=reason)
-    Recovery(stop, other, other, other, {}, print).recover(found, Progress())
+    Recovery(stop, other, other, other, other, {}, print).recover(found, Progress())
 
 
 def a_replay_with_other_numbers(patch: pytest.MonkeyPatch) -> None:
@@ -284,12 +289,31 @@ def a_run_in_use(patch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def a_silent_rank() -> None:
+    heard = {0: Heard(at=300.0, step=37), 1: Heard(at=0.0, step=37)}
+    lost = find_lost(heard, own_rank=0, silence=299.0, timeout=300.0, now=300.0)
+    assert lost is not None
+    raise MtError(lost.problem())
+
+
+def a_rank_with_other_text() -> None:
+    store = SimpleNamespace(check=lambda keys: True, get=lambda key: json.dumps({"training text": "a"}))
+    watch = SimpleNamespace(is_idle=threading.Event())
+    JoinedRanks(Launch(3, 4, 3), cast(Any, store), cast(Any, watch)).require_same({"training text": "b"})
+
+
+def one_of_several(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("WORLD_SIZE", "2")
+    require_one_process("a dry run")
+
+
 DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT001": a_missing_config,
     "MT002": lambda patch: config("", "training.max_steps"),
     "MT003": a_missing_package,
     "MT004": a_missing_device,
     "MT005": options_that_do_not_fit,
+    "MT006": one_of_several,
     "MT020": lambda patch: config("model:\n\tpreset: transformer_tiny\n"),
     "MT021": lambda patch: config("objective:\n  name: label_smoothing\n  label_smoothin: 0.1\n"),
     "MT022": lambda patch: config(DATA.rpartition("  dev:")[0]),
@@ -327,6 +351,8 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT121": lambda patch: load_capsule(CAPSULE),
     "MT122": a_replay_with_other_numbers,
     "MT140": lambda patch: metrics.bleu(["a"] * 999, ["a"] * 1000, tokenize="13a", lowercase=False),
+    "MT160": lambda patch: a_silent_rank(),
+    "MT161": lambda patch: a_rank_with_other_text(),
 }
 """How each code is come by, in an empty working folder."""
 
@@ -356,8 +382,8 @@ def test_a_code_is_raised_as_the_page_shows_it(code: str, tmp_path: Path, monkey
     assert problem.where or code in WITHOUT_PLACE, "it says no place"
 
 
-WITHOUT_PLACE = {"MT005", "MT029", "MT140"}
-"""Of options, of text as a whole, of numbers: the message itself names what it is about."""
+WITHOUT_PLACE = {"MT005", "MT006", "MT029", "MT140", "MT160", "MT161"}
+"""Of options, of text as a whole, of numbers, of ranks: the message itself names what it is about."""
 
 
 def test_no_door_leads_nowhere() -> None:

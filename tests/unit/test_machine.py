@@ -42,10 +42,17 @@ def test_auto_takes_the_cpu_where_there_is_nothing_else() -> None:
     assert set_up_machine(RuntimeConfig(device="auto", precision="fp32")).device == CPU
 
 
-def test_one_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="MT005"):
-        set_up_machine(RuntimeConfig())
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    config = RuntimeConfig(precision="fp32")
+    assert set_up_machine(config, local_rank=1).device == torch.device("cuda", 1)
+    assert taken == [torch.device("cuda", 1)]
+    with pytest.raises(ConfigError, match=r"MT004.*process 3 of this machine has no GPU: there are 2"):
+        set_up_machine(config, local_rank=2)
+    assert set_up_machine(RuntimeConfig(device="cpu"), local_rank=2).device == CPU
 
 
 def test_threads_are_set_and_told() -> None:

@@ -165,6 +165,14 @@ CHECKS = {
             "train the tokenizer on this text, or `tokenizer.character_coverage: 1.0`",
         ),
         # what cleaning does
+        Check(
+            "nothing_left",
+            "no pair left",
+            None,
+            0.0,
+            "there is nothing to train on, and training refuses",
+            "give text, or loosen the settings named with it",
+        ),
         Check("dropped", "dropped in cleaning", 0.1, 0.5, "they are not trained on", "the settings named with it"),
         # evaluation sets
         Check(

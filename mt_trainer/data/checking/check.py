@@ -8,7 +8,7 @@
 5. As far as the last row to be shown, for the examples.
 
 Counts are exact and every row is looked at, very long lines by their first 10,000 characters. Sampled is only what
-alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 80 bytes
+alignment learns from: at most 32,768 rows, evenly spread. Memory: the evaluation sets, the sample, and about 100 bytes
 for each training pair.
 """
 
@@ -154,7 +154,7 @@ def check_corpus(
             for use, side in zip(uses, traits[name].sides, strict=True):
                 found[name] += use.observations(side.characters)
     counts = count_verdicts(verdicts, invalid_text=len(parts["train"].invalid_rows))
-    found["train"].append(_dropped(counts))
+    found["train"] += _dropped(counts)
     return CorpusReport(
         languages=(data.src_lang, data.tgt_lang),
         parts=parts,
@@ -231,10 +231,12 @@ def _encode_set(pairs: SetPairs, tokenizers: TokenizerPair) -> list[SideCoverage
     return uses
 
 
-def _dropped(counts: CleaningCounts) -> Observation:
-    tally = Tally(counts.read - counts.kept)
-    settings = [setting for name, setting in DECIDING_SETTING.items() if getattr(counts, name)]
-    return Observation("dropped", None, tally, counts.read, detail=", ".join(f"`{each}`" for each in settings))
+def _dropped(counts: CleaningCounts) -> list[Observation]:
+    named = ", ".join(f"`{setting}`" for name, setting in DECIDING_SETTING.items() if getattr(counts, name))
+    return [
+        Observation("nothing_left", None, Tally(int(not counts.kept)), 1, "training texts", named),
+        Observation("dropped", None, Tally(counts.read - counts.kept), counts.read, detail=named),
+    ]
 
 
 def _shown(rows: Iterable[Item], label: str, part: Part) -> Iterator[Item]:

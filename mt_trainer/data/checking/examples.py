@@ -26,7 +26,7 @@ def findings_of(parts: Mapping[str, Part], observations: Mapping[str, Sequence[O
         of_part = [_structural(name, part, code) for code in STRUCTURAL]
         for each in observations[name]:
             of = each.rows_of or name
-            of_part.append(each.finding(name, tuple(_examples(each, parts[of], texts[of]))))
+            of_part.append(each.finding(name, each.examples or tuple(_examples(each, parts[of], texts[of]))))
         findings += sorted(of_part, key=lambda finding: order.index(finding.check.name))
     return findings
 

@@ -97,6 +97,7 @@ class Observation:
     Attributes:
         name: of the check.
         rows_of: part that the rows of the tally belong to; None for the part itself.
+        examples: places that need no fetching; then those of the tally are not shown.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Observation:
     unit: str = "pairs"
     detail: str = ""
     rows_of: str | None = None
+    examples: tuple[Example, ...] = ()
 
     def finding(self, part: str, examples: tuple[Example, ...]) -> Finding:
         """With the examples in words."""

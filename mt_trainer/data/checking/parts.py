@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from mt_trainer.data.checking.findings import Observation, Tally
+from mt_trainer.data.checking.findings import EXAMPLES, Example, Observation, Tally
 from mt_trainer.data.reading import PairRow, ParallelText
 from mt_trainer.errors import DataError, Problem
 
@@ -32,7 +32,7 @@ class Part:
         self.problems: list[Problem] = []
         self.invalid_rows: list[int] = []
         self.starts: list[int] = []
-        self._invalid = Tally()
+        self._invalid: list[Example] = []
 
     def rows(self) -> Iterator[tuple[int, PairRow]]:
         """The rows with their numbers; a Problem in the place of one that is no text.
@@ -41,7 +41,8 @@ class Part:
             DataError: what makes reading impossible, such as a column that is not there.
         """
         row = 0
-        invalid, invalid_rows = Tally(), []
+        invalid: list[Example] = []
+        invalid_rows: list[int] = []
         starts: list[int] = []
         problems: list[Problem] = []
         for text in self.texts:
@@ -49,8 +50,9 @@ class Part:
             try:
                 for item in text.rows():
                     if isinstance(item, Problem):
-                        invalid.add(row, item.message)
                         invalid_rows.append(row)
+                        if len(invalid) < EXAMPLES:
+                            invalid.append(Example(item.where or text.name, item.message))
                     yield row, item
                     row += 1
             except DataError as error:
@@ -73,12 +75,13 @@ class Part:
     def observations(self) -> list[Observation]:
         """What reading itself has found, without the `problems`, which have places of their own."""
         traits = {each.path: each for text in self.texts for each in text.file_traits()}.values()
+        invalid = Tally(len(self.invalid_rows))
         lines = sum(each.num_lines for each in traits)
         ends = Tally(sum(each.num_crlf for each in traits))
         mixed = [f"{each.path}: {each.num_crlf:,} of {each.num_lines:,}" for each in traits if each.num_crlf]
         marks = [each.path for each in traits if each.has_byte_order_mark]
         return [
-            Observation("invalid_text", None, self._invalid, self.num_rows),
+            Observation("invalid_text", None, invalid, self.num_rows, examples=tuple(self._invalid)),
             Observation("cr_lf", None, ends, lines, "lines", "; ".join(mixed)),
             Observation("byte_order_mark", None, Tally(len(marks)), len(traits), "files", "; ".join(marks)),
         ]

@@ -36,9 +36,11 @@ def corpus(num_pairs: int = 30) -> PairList:
     return PairList([([100 + i] * (i % 4 + 1), [100 + i] * ((i * 7) % 4 + 1)) for i in range(num_pairs)])
 
 
-def loader(*, accumulation: int = 1, seed: int = 5, rows_per_step: int = 3) -> Loader:
+def loader(
+    *, accumulation: int = 1, seed: int = 5, rows_per_step: int = 3, rank: int = 0, world_size: int = 1
+) -> Loader:
     sizes = {"row_length": 8, "rows_per_step": rows_per_step, "accumulation": accumulation}
-    return Loader(corpus(), seed=seed, sampler=None, **sizes, **SPECIAL)
+    return Loader(corpus(), seed=seed, sampler=None, rank=rank, world_size=world_size, **sizes, **SPECIAL)
 
 
 def pairs_in(batches: tuple[Batch, ...]) -> list[int]:
@@ -47,14 +49,15 @@ def pairs_in(batches: tuple[Batch, ...]) -> list[int]:
     return [i - 100 for row in ids for i in sorted(row)]
 
 
-def test_positions_count_steps_and_turn_over_at_the_end_of_an_epoch() -> None:
+def test_positions_count_pairs_and_turn_over_at_the_end_of_an_epoch() -> None:
     steps = list(islice(loader().steps(Position()), 12))
     per_epoch = next(i for i, step in enumerate(steps) if step.after.epoch == 1) + 1
+    sizes = [len(pairs_in(step.micro_batches)) for step in steps]
     assert [step.after for step in steps[:per_epoch]] == [
-        *(Position(0, done) for done in range(1, per_epoch)),
+        *(Position(0, sum(sizes[:done])) for done in range(1, per_epoch)),
         Position(1, 0),
     ]
-    assert steps[per_epoch].after == Position(1, 1)
+    assert steps[per_epoch].after == Position(1, sizes[per_epoch])
     seen = [pair for step in steps[:per_epoch] for pair in pairs_in(step.micro_batches)]
     assert sorted(seen) == list(range(30))
 
@@ -68,6 +71,43 @@ def test_from_any_position_the_same_steps_follow() -> None:
         for ours, theirs in zip(following.micro_batches, expected.micro_batches, strict=True):
             assert torch.equal(ours.src_tokens, theirs.src_tokens)
             assert torch.equal(ours.tgt_labels, theirs.tgt_labels)
+
+
+def test_a_position_inside_a_step_is_refused() -> None:
+    first = next(loader().steps(Position())).after.pairs
+    with pytest.raises(ValueError, match=f"no step begins after {first + 1} pairs of epoch 0: one ends after {first}"):
+        next(loader().steps(Position(0, first + 1)))
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_ranks_deal_out_the_micro_batches_of_one_process(world_size: int, accumulation: int) -> None:
+    """Micro-batch i of the step goes to rank i modulo the world size; one that lacks has one row without tokens."""
+    sizes = {"rows_per_step": 12}
+    alone = islice(loader(accumulation=accumulation * world_size, **sizes).steps(Position()), 5)
+    shared = [
+        loader(accumulation=accumulation, rank=rank, world_size=world_size, **sizes).steps(Position())
+        for rank in range(world_size)
+    ]
+    for whole, *parts in zip(alone, *shared, strict=False):
+        assert len({len(part.micro_batches) for part in parts}) == 1
+        found = {i: batch for part in parts for i, batch in zip(part.indexes, part.micro_batches, strict=True)}
+        assert sorted(found) == list(range(world_size * len(parts[0].micro_batches)))
+        for index, batch in found.items():
+            if index < len(whole.micro_batches):
+                assert torch.equal(batch.src_tokens, whole.micro_batches[index].src_tokens)
+                assert torch.equal(batch.tgt_labels, whole.micro_batches[index].tgt_labels)
+            else:
+                assert (len(batch.src_tokens), batch.num_tokens, batch.num_pairs) == (1, 0, 0)
+        for part in parts:
+            assert (part.after, part.num_tokens) == (whole.after, whole.num_tokens)
+
+
+def test_a_rank_without_rows_has_one_without_tokens() -> None:
+    step = next(loader(rows_per_step=3, rank=3, world_size=4).steps(Position()))
+    (batch,) = step.micro_batches
+    assert (tuple(batch.src_tokens.shape), batch.num_tokens, list(step.indexes)) == ((1, 8), 0, [3])
+    assert step.num_tokens == next(loader(rows_per_step=3).steps(Position())).num_tokens
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:

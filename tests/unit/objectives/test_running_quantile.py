@@ -98,3 +98,16 @@ def test_scores_carry_no_graph() -> None:
     quantile.end_step()
     assert quantile.scores.dtype == torch.float32
     assert not quantile.threshold(fraction=0.5, min_count=1).requires_grad
+
+
+@pytest.mark.parametrize("scores", [[float("nan")] * 7, [float("inf")], []], ids=str)
+def test_the_scores_of_a_skipped_step_are_forgotten(scores: list[float]) -> None:
+    """As a flag of Python or of the device; what comes after goes where it would have gone."""
+    for flag in (False, torch.tensor(False)):
+        straight, skipping = feed(RunningQuantile(5), [3, 4, 1]), feed(RunningQuantile(5), [3, 4, 1])
+        skipping.add(torch.tensor(scores))
+        skipping.end_step(is_finite=flag)
+        assert_same(straight, skipping)
+        for each in (straight, skipping):
+            feed(each, [9, 8, 7])
+        assert_same(straight, skipping)

@@ -62,3 +62,17 @@ def test_load() -> None:
     ema = ExponentialMovingAverage(Number(1.0), 0.9)
     ema.load({"weight": torch.tensor([4.0])})
     assert ema.average["weight"].item() == 4.0
+
+
+def test_a_skipped_step_leaves_the_average_as_it_was() -> None:
+    """Bit for bit, and though the weights are elsewhere; the next step goes on with its own decay."""
+    model = Number(1.0)
+    ema, other = ExponentialMovingAverage(model, 0.9), ExponentialMovingAverage(model, 0.9)
+    model.set(12.0)
+    for each in (ema, other):
+        each.update(1, is_finite=TAKEN)
+    ema.update(2, is_finite=~TAKEN)
+    assert torch.equal(ema.average["weight"], other.average["weight"])
+    for each in (ema, other):
+        each.update(3, is_finite=TAKEN)
+    assert torch.equal(ema.average["weight"], other.average["weight"])

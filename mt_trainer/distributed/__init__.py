@@ -1,0 +1,1 @@
+"""The processes of a run, its ranks: found from torchrun's environment, joined, watched."""

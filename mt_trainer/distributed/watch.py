@@ -1,0 +1,290 @@
+"""A rank that dies or falls silent ends the others too, and they say which one it was.
+
+Every rank has a thread that says about once a second, in the launcher's store, that it lives, at which step it is and
+how often it has come to where all ranks meet; and that reads what the others say. No rank waits for long on one that
+will not come: the thread ends the process, which may hang in an operation that nothing else can interrupt.
+"""
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, NoReturn, Protocol
+
+from mt_trainer.distributed.launch import Launch
+from mt_trainer.errors import ERROR_KINDS, ExitCode, MtError, Problem
+
+BEAT_SECONDS = 1.0
+"""Between two signs of life; less where the time allowed is short."""
+
+BROKEN_SECONDS = 5.0
+"""Once a connection between ranks has broken, so long a silence tells which one is gone."""
+
+GRACE_SECONDS = 5.0
+"""Left to a rank to end by itself, when another has ended with an error."""
+
+SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
+
+FAILURE = "failure"
+
+
+class Store(Protocol):
+    """What is used of a store of torch.distributed."""
+
+    def set(self, key: str, value: str, /) -> None:
+        """Set a key."""
+
+    def check(self, keys: list[str], /) -> bool:
+        """Whether all keys are set."""
+        ...
+
+    def multi_get(self, keys: list[str], /) -> list[bytes]:
+        """The values of keys that are set."""
+        ...
+
+    def compare_set(self, key: str, expected: str, desired: str, /) -> bytes:
+        """Set a key that has the value expected, or none where that is empty; return what it then has."""
+        ...
+
+    def wait(self, keys: list[str], timeout: timedelta, /) -> None:
+        """Wait until all keys are set."""
+
+
+@dataclass
+class Heard:
+    """What a rank last said of itself, and when that was, by the clock of the listener.
+
+    Attributes:
+        beat: number of the sign of life.
+        step: the step under way.
+        meetings: how often it has come to where all meet.
+        behind_since: since when another has come more often; None where it has not.
+    """
+
+    at: float
+    beat: int = -1
+    step: int = 0
+    meetings: int = 0
+    behind_since: float | None = None
+    pid: int = 0
+    group: str | None = None
+
+    def hear(self, said: dict[str, Any], now: float) -> None:
+        """Take note of a sign of life."""
+        if said["beat"] != self.beat:
+            self.at = now
+        if said["meetings"] != self.meetings:
+            self.behind_since = None
+        self.beat, self.step, self.meetings = said["beat"], said["step"], said["meetings"]
+        self.pid, self.group = said["pid"], said["group"]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A rank that the others cannot wait for.
+
+    Attributes:
+        is_silent: whether it gives no sign of life; else it lives, but does not come to where the others wait.
+        seconds: how long.
+        step: the last one that it was at.
+    """
+
+    rank: int
+    is_silent: bool
+    seconds: float
+    step: int
+
+    def problem(self) -> Problem:
+        """What the user is told."""
+        what = "has been silent" if self.is_silent else "has kept the others waiting"
+        message = f"rank {self.rank} {what} for {self.seconds:.0f} s, since step {self.step:,}"
+        help_ = (
+            "its own last lines and the system's log (memory, GPU, network) may say why; the same command goes on from "
+            "the last checkpoint; where ranks may be so slow, raise runtime.rank_timeout_seconds"
+        )
+        return Problem("MT160", message, help=help_)
+
+
+def find_lost(heard: dict[int, Heard], *, own_rank: int, silence: float, timeout: float, now: float) -> Lost | None:
+    """The rank that has been silent the longest, beyond `silence` seconds, or else behind, beyond `timeout`."""
+    silent = [rank for rank in heard if rank != own_rank and now - heard[rank].at > silence]
+    if silent:
+        rank = min(silent, key=lambda rank: heard[rank].at)
+        return Lost(rank, True, now - heard[rank].at, heard[rank].step)
+    furthest = max(each.meetings for each in heard.values())
+    for rank, each in heard.items():
+        if each.meetings == furthest:
+            each.behind_since = None
+        elif each.behind_since is None:
+            each.behind_since = now
+        elif now - each.behind_since > timeout:
+            is_silent = rank != own_rank and now - each.at > BROKEN_SECONDS
+            return Lost(rank, is_silent, now - (each.at if is_silent else each.behind_since), each.step)
+    return None
+
+
+class Watch:
+    """The thread of one rank.
+
+    Attributes:
+        step: the step under way.
+        meetings: how often this rank has come to where all meet.
+        is_idle: whether the rank only waits: it may then be ended at once.
+    """
+
+    def __init__(self, store: Store, launch: Launch, *, timeout_seconds: float) -> None:
+        """Watches over a store connection of its own."""
+        self.step = self.meetings = 0
+        self.is_idle = threading.Event()
+        self._store, self._launch, self._timeout = store, launch, timeout_seconds
+        self._beat_seconds = min(BEAT_SECONDS, timeout_seconds / 5)
+        self._beat = 0
+        self._heard = {rank: Heard(time.monotonic()) for rank in range(launch.world_size)}
+        self._is_broken, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rank watch", daemon=True)
+
+    def start(self) -> None:
+        """Wait until all ranks are there, and begin.
+
+        Raises:
+            MtError: MT160, naming the ranks that have not come in time.
+        """
+        self._speak()
+        keys = {rank: _beat_key(rank) for rank in self._heard}
+        try:
+            self._store.wait(list(keys.values()), timedelta(seconds=self._timeout))
+        except RuntimeError:
+            missing = ", ".join(str(rank) for rank, key in keys.items() if not self._store.check([key]))
+            message = f"of {self._launch.world_size} ranks these did not start within {self._timeout:g} s: {missing}"
+            raise MtError(Problem("MT160", message, help="their own messages say why")) from None
+        self._listen(time.monotonic())
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No longer watch, nor give signs of life."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def await_cause(self) -> None:
+        """After a connection broke: the process ends here as soon as it is known why. Returns if it stays unknown."""
+        self._is_broken.set()
+        self.is_idle.set()
+        self._thread.join(3 * BROKEN_SECONDS)
+
+    def report(self, error: BaseException) -> None:
+        """Say that this rank ends with an error; the others then end too.
+
+        Raises:
+            SystemExit: another rank has ended with the same message already; it is shown once.
+        """
+        if isinstance(error, MtError):
+            code, message = int(error.exit_code), error.render()
+        elif isinstance(error, SystemExit):
+            code, message = error.code if isinstance(error.code, int) else 1, "stopped by a signal"
+        else:
+            code, message = int(ExitCode.INTERNAL), f"{type(error).__name__}: {error}"
+        before = self._publish(message, code)
+        if before is not None and before["message"] == message and not isinstance(error, SystemExit):
+            raise SystemExit(code)
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._stopped.wait(self._beat_seconds):
+            now = time.monotonic()
+            try:
+                self._speak()
+                if self._store.check([FAILURE]):
+                    self._follow(json.loads(self._store.multi_get([FAILURE])[0]))
+                    return
+                self._listen(now)
+            except RuntimeError:
+                message = "the launcher has ended: its store no longer answers"
+                self._end(Problem("MT160", message, help="the same command goes on from the last checkpoint").render())
+            if now - last > self._timeout / 2:  # this process itself was held up: it has heard nobody meanwhile
+                for each in self._heard.values():
+                    each.at, each.behind_since = now, None
+            last = now
+            silence = min(self._timeout, BROKEN_SECONDS) if self._is_broken.is_set() else self._timeout
+            lost = find_lost(self._heard, own_rank=self._launch.rank, silence=silence, timeout=self._timeout, now=now)
+            if lost is not None:  # what it said last may be old; all ranks are at one step
+                self._accuse(replace(lost, step=max(lost.step, self.step)))
+                return
+
+    def _speak(self) -> None:
+        self._beat += 1
+        said = {
+            "beat": self._beat,
+            "step": self.step,
+            "meetings": self.meetings,
+            "pid": os.getpid(),
+            "group": self._launch.group,
+        }
+        self._store.set(_beat_key(self._launch.rank), json.dumps(said))
+
+    def _listen(self, now: float) -> None:
+        values = self._store.multi_get([_beat_key(rank) for rank in self._heard])
+        for each, value in zip(self._heard.values(), values, strict=True):
+            each.hear(json.loads(value), now)
+
+    def _publish(self, message: str, code: int, *, lost: int | None = None) -> dict[str, Any] | None:
+        """Set down why the run ends; None, or what another rank has set down before."""
+        own = json.dumps({"rank": self._launch.rank, "message": message, "exit_code": code, "lost": lost})
+        with suppress(RuntimeError):  # without a store everybody ends anyway
+            found = self._store.compare_set(FAILURE, "", own).decode()
+            if found != own:
+                before: dict[str, Any] = json.loads(found)
+                return before
+        return None
+
+    def _accuse(self, lost: Lost) -> None:
+        """End the run because of a lost rank; one on the same machine is ended too, so that it never wakes up."""
+        problem = lost.problem()
+        before = self._publish(problem.render(), ERROR_KINDS[problem.code].exit_code, lost=lost.rank)
+        if before is not None:
+            self._follow(before)
+            return
+        other = self._heard[lost.rank]
+        print(problem.render(), file=sys.stderr, flush=True)
+        if lost.rank == self._launch.rank:
+            faulthandler.dump_traceback(all_threads=True)
+        elif not lost.is_silent:
+            time.sleep(3 * self._beat_seconds)  # it reads that it is waited for, and shows what it is doing
+        elif other.group is not None and other.group == self._launch.group:
+            with suppress(OSError):
+                os.kill(other.pid, signal.SIGKILL)
+        self._end(None, ERROR_KINDS[problem.code].exit_code)
+
+    def _follow(self, failure: dict[str, Any]) -> None:
+        """End because another rank has: by itself, if this one comes to its own end in time."""
+        code = failure["exit_code"]
+        if failure["lost"] == self._launch.rank:
+            faulthandler.dump_traceback(all_threads=True)
+            self._end(f"rank {self._launch.rank} is waited for, and was doing this", code)
+        if code in SIGNALS:
+            if self._stopped.wait(BEAT_SECONDS):  # the launcher may have sent the signal to all
+                return
+            os.kill(os.getpid(), SIGNALS[ExitCode(code)])
+        until = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < until and (code in SIGNALS or not self.is_idle.is_set()):
+            if self._stopped.wait(0.05):
+                return
+        first_line = failure["message"].partition("\n")[0]
+        self._end(f"rank {self._launch.rank} ends because rank {failure['rank']} did: {first_line}", code)
+
+    def _end(self, line: str | None, code: int = ExitCode.INTERNAL) -> NoReturn:
+        if line is not None:
+            print(line, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _beat_key(rank: int) -> str:
+    return f"beat/{rank}"
