@@ -40,3 +40,12 @@ def test_the_small_benchmarks_run(arguments: list[str], last: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(last)
     assert "x " in done.stdout
+
+
+def test_the_benchmark_of_decoding_compares_all_ways_with_the_plain_one() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "decoding.py"), "--sentences", "4", "--plain", "3"]
+    done = subprocess.run([*command, "--repeats", "1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert {"plain", "fp32", "bf16", "int8"} <= set(rows)
+    assert "100.0% as the plain way" in rows["fp32"]
