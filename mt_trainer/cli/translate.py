@@ -102,7 +102,12 @@ def _chunks(path: Path | None) -> Iterator[list[bytes]]:
 
 
 def stream_chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """The complete lines among the bytes that have arrived, as they arrive; a last line may lack its line feed."""
+    """The complete lines among the bytes that have arrived, as they arrive; a last line may lack its line feed.
+
+    Raises:
+        DataError: MT050, at a line that does not end.
+    """
+    from mt_trainer.data.reading import LONGEST_LINE_BYTES, endless_line
     from mt_trainer.data.text_files import LineEnds
 
     ends, rest = LineEnds(), b""
@@ -110,6 +115,8 @@ def stream_chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
         complete, line_feed, rest = (rest + arrived).rpartition(b"\n")
         if lines := list(ends.removed(io.BytesIO(complete + line_feed))):
             yield lines
+        if len(rest) > LONGEST_LINE_BYTES:
+            raise DataError(endless_line(f"stdin:{ends.num_lines + 1}"))
     if lines := list(ends.removed(io.BytesIO(rest))):
         yield lines
 

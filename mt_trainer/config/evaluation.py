@@ -21,7 +21,7 @@ class DecodingConfig(Section):
         "fp32",
         "Precision of the matrix products; `bf16` and `int8` (on a CPU) are faster and change a few translations.",
     )
-    batch_tokens: int = setting(4096, "Source tokens times beams decoded together.", unit="tokens", ge=1)
+    batch_tokens: int = setting(8192, "Source tokens times beams decoded together.", unit="tokens", ge=1)
 
 
 class EvaluationConfig(Section):

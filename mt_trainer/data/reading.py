@@ -13,6 +13,16 @@ PROBLEMS_SHOWN = 5
 """Bad rows of one source that are shown in full; the others are counted."""
 
 
+LONGEST_LINE_BYTES = 1 << 26
+"""A longer line is none: it would take the memory, as a small archive can that unpacks to gigabytes."""
+
+
+def endless_line(where: str) -> Problem:
+    """MT050 for a line of more than `LONGEST_LINE_BYTES`."""
+    message = f"the line has more than {LONGEST_LINE_BYTES >> 20} MiB"
+    return Problem("MT050", message, where=where, help="give text of one sentence a line, with line feeds between them")
+
+
 @dataclass(frozen=True)
 class FileTraits:
     """What reading a text file put right.

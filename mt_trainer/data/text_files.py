@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mt_trainer.data.reading import FileTraits, PairRow
+from mt_trainer.data.reading import LONGEST_LINE_BYTES, FileTraits, PairRow, endless_line
 from mt_trainer.errors import DataError, Problem
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -86,12 +86,12 @@ class TextFile:
         """The lines, without their ends.
 
         Raises:
-            DataError: MT053 when a .gz is truncated or damaged, MT050 when the disk cannot be read.
+            DataError: MT053 when a .gz is damaged, MT050 when the disk cannot be read or a line is endless.
         """
         ends = LineEnds()
         try:
             with self._open() as stream:
-                yield from ends.removed(stream)
+                yield from ends.removed(self._bounded(stream, ends))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             message = f"the compressed file is truncated or damaged after line {ends.num_lines:,}: {error}"
             problem = Problem("MT053", message, where=self.path, help="fetch it again; `gzip -t` must accept it")
@@ -125,6 +125,12 @@ class TextFile:
         if self._ends.num_crlf:
             notes.append(f"{self.path}: {self._ends.num_crlf:,} of {self.num_lines:,} lines ended in CR LF; CR removed")
         return notes
+
+    def _bounded(self, stream: BinaryIO, ends: LineEnds) -> Iterator[bytes]:
+        while line := stream.readline(LONGEST_LINE_BYTES + 1):
+            if len(line) > LONGEST_LINE_BYTES:
+                raise DataError(endless_line(f"{self.path}:{ends.num_lines + 1}"))
+            yield line
 
     def _open(self) -> BinaryIO:
         path = Path(self.path)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mt_trainer.config.evaluation import DecodingConfig
-from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, sample
+from mt_trainer.decoding.search import Hypothesis, StepFunction, beam_search, greedy_search, sample
 from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.model.packed import DecodingModel, Precision, has_int8, packed, unpacked
 from mt_trainer.model.transformer import DecoderCache, Transformer
@@ -182,11 +182,7 @@ class Translator:
         max_lengths = max_lengths.clamp(max=self.model.max_positions).to(self.device)
         src_tokens, is_real = src_tokens.to(self.device), is_real.to(self.device)
 
-        memory = model.transformer.encode(src_tokens, is_real.long())
-        num_beams = 1 if self.strategy == "beam" else self.width  # beam search starts with one
-        max_slots = self.width * int(max_lengths.max())
-        cache = model.transformer.start_decoding(memory, is_real, num_beams=num_beams, max_slots=max_slots)
-        step = ModelStep(model, cache)
+        step = self._first_step(model, src_tokens, is_real, int(max_lengths.max()))
         special = {"bos_id": tgt.bos_id, "eos_id": tgt.eos_id}
         forbidden_ids = (tgt.pad_id, tgt.bos_id)
         match self.strategy:
@@ -221,6 +217,14 @@ class Translator:
                     sentence_ids=sentence_ids,
                 )
         assert_never(self.strategy)
+
+    def _first_step(self, model: DecodingModel, src_tokens: Tensor, is_real: Tensor, max_length: int) -> StepFunction:
+        """The step function of a batch at its beginning: src_tokens int64 [B, S], is_real bool [B, S]."""
+        memory = model.transformer.encode(src_tokens, is_real.long())
+        num_beams = 1 if self.strategy == "beam" else self.width  # beam search starts with one
+        max_slots = self.width * max_length
+        cache = model.transformer.start_decoding(memory, is_real, num_beams=num_beams, max_slots=max_slots)
+        return ModelStep(model, cache)
 
     def _translations(self, hypotheses: Sequence[Hypothesis], *, source_was_cut: bool) -> list[Translation]:
         texts = self.tokenizers.tgt.decode([hypothesis.tokens for hypothesis in hypotheses])

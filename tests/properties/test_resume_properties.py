@@ -240,6 +240,22 @@ def test_another_number_of_threads_is_told_in_one_line(tmp_path: Path, signal_at
     assert f"threads {threads} -> {threads + 1}" in line
 
 
+def test_what_is_not_wanted_goes_though_the_run_was_killed_before_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its last save: the next start takes no step, and saves nothing more."""
+    setting = ("training.validate_every_steps=3", "training.keep_checkpoints=1", "training.select_by=nll")
+    run(tmp_path / "whole", *setting)
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr("mt_trainer.training.run_folder.prune", lambda *_, **__: None)
+        run(folder, *setting)
+    assert len(list((folder / "checkpoints").iterdir())) == 4
+    run(folder, *setting)
+    names = [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in (folder, tmp_path / "whole")]
+    assert names[0] == names[1]
+
+
 def test_the_log_is_verified_before_a_run_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(uninterrupted, folder)

@@ -340,6 +340,11 @@ def add_sizes(zoo: Zoo) -> None:
     step = run / "checkpoints/step_00000003"
     write_manifest(step, {file: (step / file).read_bytes() for file in FILES}, config=read_sealed_config(run).seal)
     zoo.animals["run: a huge model"] = ("run", str(run))
+    for name, unit in {"zeros": b"\0", "letters": b"a"}.items():
+        member = gzip.compress(unit * 2**24)
+        path = zoo.new(f"bomb of {name}") / "x.tsv.gz"
+        path.write_bytes(member * 1000)  # 16 GiB
+        zoo.animals[f"source: a bomb of {name}"] = ("source", {"format": "tsv", "path": str(path)})
     zoo.file("prior", "endless", b"1\n" * 2**25 + b"1" * 2**24)
     zoo.animals["prior: a device"] = ("prior", "/dev/zero")
     zoo.animals["capsule: a device"] = ("capsule", "/dev/zero")

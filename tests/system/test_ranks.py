@@ -59,10 +59,12 @@ def prepare_slowly(*arguments, **settings):
     return prepare(*arguments, **settings)
 
 def step(*arguments, **settings):
-    if (at_rank, at_step) == (str(rank), str(settings["step"])):
+    if (at_rank, at_step) == (str(rank), str(settings["step"])) and not Path("fault").exists():
         Path("fault").write_text(str(time.time()))
         if what == "error":
             raise ValueError("a defect on one rank")
+        if what == "nan":
+            arguments[0].model.encoder[0].feed_forward.output.bias.data[0] = float("inf")
         if what == "hang":
             time.sleep(1000)
         if what.startswith("SIG"):
@@ -292,6 +294,18 @@ def test_a_limit_that_one_rank_alone_has_reached_ends_all(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("on_divergence", "expected"), [("stop", 1), ("roll_back", 0)])
+def test_a_divergence_on_one_rank_is_one_of_all(on_divergence: str, expected: int, folder: Path) -> None:
+    settings = (f"training.on_divergence={on_divergence}", "training.max_skipped_steps=1")
+    status, _, err = run(folder, *settings, fault="1:8:nan")
+    assert status == expected, err
+    assert written(folder, "status") == ["3" if expected else "0"] * 2
+    assert err.count("error[MT120]") == expected
+    assert len(list((folder / "runs/small/crash").iterdir())) == 1
+    assert run(folder, *settings)[0] == 0
+
+
+@pytest.mark.slow
 def test_patience_ends_all(folder: Path) -> None:
     """The BLEU of such a model is 0 throughout: the first validation is the best."""
     settings = ("training.patience=2", "training.validate_every_steps=2", "training.max_steps=40")
@@ -317,4 +331,5 @@ def test_two_processes_are_one_with_twice_the_accumulation(folder: Path, whole: 
     assert done.returncode == 0, done.stderr
     logs = [(each / "runs/small/metrics.jsonl").read_text().splitlines() for each in (folder, whole)]
     for ours, theirs in zip(*(map(json.loads, log) for log in logs), strict=True):
+        assert ours.pop("part") == theirs.pop("part")
         assert ours == pytest.approx(theirs, rel=1e-4), ours["step"]

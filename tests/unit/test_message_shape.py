@@ -16,8 +16,8 @@ ARGUMENTS = {
     "Problem": ("code", "message", "where", "excerpt", "help"),
     "Finding": ("code", "place", "message", "help"),
 }
-NAMES = ("--", "CUDA", "SentencePiece", "MANIFEST", "YAML", "sacreBLEU")
-"""Words that a message may begin with although they have capitals."""
+NAMES = ("--", "SentencePiece")
+"""What a message may begin with besides a word in small letters and one in capitals, such as CUDA."""
 
 LOUD = re.compile(r"!|\bplease\b|\bsorry\b|\boops\b|\bdid you mean\b|\billegal\b|\bfatal\b", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ def faults(source: str) -> Iterator[str]:
         if help is None or (isinstance(help, ast.Constant) and help.value is None):
             yield f"{line}: no help"
         for text in texts_of(given.get("message"), tree):
-            begins_well = text[:1].islower() or text.startswith(("`", *NAMES)) or text[:1].isdigit()
+            begins_well = re.match(r"[a-z0-9`]|[A-Z_]{3,} ", text) or text.startswith(NAMES)
             if not begins_well or text.endswith((".", "!", ":")) or "\n" in text:
                 yield f"{line}: not the shape of a message: {text}"
         for text in texts_of(given.get("message"), tree) + texts_of(help, tree):

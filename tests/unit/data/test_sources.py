@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mt_trainer.config.data import HuggingFaceSource, PhrasebookSource, SourceConfig, TextSource, TsvSource
+from mt_trainer.data import text_files
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.sources import read_source, require_sources
 from mt_trainer.errors import DataError, Problem
@@ -222,3 +223,14 @@ def test_the_phrasebook_in_both_directions() -> None:
     assert len(pairs) == 3
     assert [(tgt, src) for src, tgt in back.pairs()] == pairs
     assert forth.fingerprint != back.fingerprint
+
+
+def test_a_line_that_does_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_files, "LONGEST_LINE_BYTES", 10)
+    (tmp_path / "fine").write_bytes(b"012345678\n0123456789")
+    assert [len(line) for line in text_files.TextFile(str(tmp_path / "fine")).lines()] == [9, 10]
+    (tmp_path / "long").write_bytes(b"a\nb\n01234567890\nc\n")
+    with pytest.raises(DataError) as caught:
+        list(text_files.TextFile(str(tmp_path / "long")).lines())
+    [problem] = caught.value.problems
+    assert (problem.code, problem.where) == ("MT050", f"{tmp_path}/long:3")
