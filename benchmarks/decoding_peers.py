@@ -100,7 +100,7 @@ def main() -> None:
         return
     if options.quick:
         options.rounds, options.seconds, options.threads, options.train_seconds = 2, 0.2, [1], 2.0
-    environments = Environments(options.environments, tuple(options.pip_args.split()))
+    environments = Environments(options.environments.resolve(), tuple(options.pip_args.split()))
     report: dict[str, Any] = {"machine": about_machine(), "command": sys.argv, "comparisons": []}
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.keep or Path(temporary)).resolve()

@@ -84,6 +84,15 @@ def settings(options: argparse.Namespace, job: TrainingJob) -> Iterator[Training
                 )
 
 
+def candidate_names(options: argparse.Namespace) -> list[str]:
+    """Those that were chosen, or those that suit the mode."""
+    if options.candidate:
+        return list(options.candidate)
+    if options.quick:
+        return [name for name in NEED_NOTHING if not (options.cuda and name == "mt_trainer fp32")]
+    return ON_GPU if options.cuda else list(CANDIDATES)
+
+
 def main() -> None:
     """Measure and print."""
     options = parse_options()
@@ -92,23 +101,14 @@ def main() -> None:
         return
     if options.quick:
         options.rounds, options.seconds, options.threads, options.batch_tokens = 2, 0.2, [1], 512
-    names = options.candidate or (
-        NEED_NOTHING[:2] + NEED_NOTHING[3:]
-        if options.quick and options.cuda
-        else NEED_NOTHING
-        if options.quick
-        else ON_GPU
-        if options.cuda
-        else list(CANDIDATES)
-    )
     report: dict[str, Any] = {"machine": about_machine(), "command": sys.argv, "comparisons": []}
-    environments = Environments(options.environments, tuple(options.pip_args.split()))
+    environments = Environments(options.environments.resolve(), tuple(options.pip_args.split()))
     with tempfile.TemporaryDirectory() as temporary:
-        work = options.keep or Path(temporary)
+        work = (options.keep or Path(temporary)).resolve()
         job = prepare(options, work)
         for index, each in enumerate(settings(options, job)):
             comparison = compare(
-                names,
+                candidate_names(options),
                 each,
                 own_python=Path(sys.executable),
                 environments=environments,

@@ -32,7 +32,7 @@ from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import build_optimizer
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.step import train_step
-from mt_trainer.training.workers import build_workers
+from mt_trainer.workers import build_workers
 from output_layer.measuring import resident_bytes
 from peers.machine import about_machine
 

@@ -25,7 +25,7 @@ from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import build_optimizer
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.step import train_step
-from mt_trainer.training.workers import build_workers
+from mt_trainer.workers import build_workers
 
 VOCAB_SIZE = 8000
 ROW_LENGTH = 64

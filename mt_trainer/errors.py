@@ -39,6 +39,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT004": ErrorKind("the requested device is not available"),
     "MT005": ErrorKind("the command's options do not fit together"),
     "MT006": ErrorKind("started by a launcher in a way that does not fit"),
+    "MT007": ErrorKind("the precision asked for is not supported here"),
     # configuration
     "MT020": ErrorKind("the YAML cannot be parsed", is_before_writing=True),
     "MT021": ErrorKind("unknown key", is_before_writing=True),

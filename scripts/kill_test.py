@@ -29,6 +29,7 @@ from mt_trainer.cli.train import main as mt_train
 from mt_trainer.data import prepare
 from mt_trainer.evaluation.validation import Validator
 from mt_trainer.training import learner, milestones, train
+from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.verify import verify_run
 
 CONFIG = """\
@@ -63,7 +64,7 @@ PHASES: dict[str, list[tuple[Any, str]]] = {
     "encoding": [(prepare, "encode_corpus")],
     "training": [(train, "train_step")],
     "validating": [(Validator, "validate")],
-    "saving": [(learner, "save_checkpoint"), (learner, "prune"), (milestones, "save_checkpoint")],
+    "saving": [(learner, "save_checkpoint"), (RunFolder, "prune"), (milestones, "save_checkpoint")],
     "scoring": [(train, "_final_scores")],
 }
 """What a phase is: inside of these functions."""

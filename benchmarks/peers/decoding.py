@@ -1,6 +1,7 @@
 """One comparison of decoding: the weights, all candidates on one setting, and the rows of a table."""
 
 import json
+import shutil
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -119,6 +120,7 @@ def compare(
     workers: list[Worker] = []
     failures = dict(LEFT_OUT)
     outputs: dict[str, Path] = {}
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier comparison, where work is kept
     try:
         matmuls = folder / f"{MATMULS}.json"
         folder.mkdir(parents=True)
@@ -244,13 +246,13 @@ def show(comparison: Mapping[str, Any]) -> str:
     if comparison["warning"]:
         lines.insert(2, comparison["warning"])
     for row in comparison["rows"]:
-        ratio = Spread(**row["ours_to_this"]).show(2) if row["ours_to_this"] else "-"
+        ratio = "x " + Spread(**row["ours_to_this"]).show(2) if row["ours_to_this"] else "-"
         equal = "-" if row["equal_to_ours"] is None else f"{100 * row['equal_to_ours']:.1f} %"
         bleu = "-" if row["bleu"] is None else f"{row['bleu']:.2f}"
         memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
         lines.append(
             f"{row['candidate']:<18} {Spread(**row['tokens_per_second']).show(0):>28} "
-            f"{row['sentences_per_second']['median']:>11,.1f} {'x ' + ratio:>22} "
+            f"{row['sentences_per_second']['median']:>11,.1f} {ratio:>22} "
             f"{100 * row['share_of_floor']:>6.0f} % {equal:>7} "
             f"{row['tokens_per_sentence']:>6.1f} {bleu:>6} {memory:>6} {row['first_pass_seconds']:>7.1f} s"
         )

@@ -8,11 +8,12 @@ from pathlib import Path
 TORCH = "torch==2.13.0"
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     # JoeyNMT 2.3.0 imports importlib_metadata, which it does not declare, and asks for this sentencepiece
-    "joeynmt": (TORCH, "joeynmt==2.3.0", "sentencepiece==0.2.0", "importlib_metadata"),
-    "marian": (TORCH, "transformers==5.23.0", "accelerate", "sentencepiece==0.2.1", "numpy"),
-    # the commands of Eole 0.6.4 import aiohttp, which it does not declare
-    "eole": (TORCH, "eole==0.6.4", "aiohttp"),
-    "ctranslate2": ("ctranslate2==4.8.5", "numpy"),
+    "joeynmt": (TORCH, "joeynmt==2.3.0", "sentencepiece==0.2.0", "importlib_metadata==10.2.0"),
+    # the trainer of transformers 5.23.0 asks for accelerate
+    "marian": (TORCH, "transformers==5.23.0", "accelerate==1.15.0", "numpy==2.4.6"),
+    # the commands of Eole 0.6.4 import aiohttp, which it does not declare; what is called here does not
+    "eole": (TORCH, "eole==0.6.4"),
+    "ctranslate2": ("ctranslate2==4.8.5", "numpy==2.4.6"),
 }
 LOG_LINES = 3
 """Last lines of pip's output that stand in the reason of a failure."""

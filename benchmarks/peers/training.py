@@ -1,5 +1,6 @@
 """One comparison of training: all candidates on one setting, from their jobs to the rows of a table."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -57,6 +58,7 @@ def compare(
     """
     workers: list[Worker] = []
     failures: dict[str, str] = {}
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier comparison, where work is kept
     try:
         for name in names:
             candidate = CANDIDATES[name]
@@ -170,11 +172,11 @@ def show(comparison: Mapping[str, Any]) -> str:
     if comparison["warning"]:
         lines.insert(2, comparison["warning"])
     for row in comparison["rows"]:
-        ratio = Spread(**row["ours_to_this"]).show(2) if row["ours_to_this"] else "-"
+        ratio = "x " + Spread(**row["ours_to_this"]).show(2) if row["ours_to_this"] else "-"
         shares = [f"{100 * row['share_of_floor'][key]:.0f} %" if floor["rates"] else "-" for key in ("fp32", "bf16")]
         memory = "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}"
         lines.append(
-            f"{row['candidate']:<18} {Spread(**row['tokens_per_second']).show(0):>28} {'x ' + ratio:>22} "
+            f"{row['candidate']:<18} {Spread(**row['tokens_per_second']).show(0):>28} {ratio:>22} "
             f"{shares[0]:>13} {shares[1]:>6} {row['tokens_per_step']:>11,.0f} {100 * row['useful_share']:>4.0f} % "
             f"{memory:>7} {row['first_step_seconds']:>7.1f} s"
         )

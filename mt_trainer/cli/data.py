@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,21 +62,22 @@ def check(
         message = f"{len(test_src)} of --test-src, but {len(test_tgt)} of --test-tgt"
         raise ConfigError(Problem("MT005", message, help="give them in pairs"))
 
-    if src is not None and tgt is not None:
-        report = check_files(
-            src, tgt, languages=(src_lang, tgt_lang), tests=list(zip(test_src, test_tgt, strict=True)), model=tokenizer
-        )
-    else:
-        report = check_config(config, run, overrides)
-    from mt_trainer.data.checking.catalogue import Grade
-    from mt_trainer.data.checking.report import as_json, as_text
+    # Opened first: that it cannot be written should not show up after a long check.
+    with nullcontext() if json_file is None else whole_file(json_file) as stream:
+        if src is not None and tgt is not None:
+            tests = list(zip(test_src, test_tgt, strict=True))
+            report = check_files(src, tgt, languages=(src_lang, tgt_lang), tests=tests, model=tokenizer)
+        else:
+            report = check_config(config, run, overrides)
+        from mt_trainer.data.checking.catalogue import Grade
+        from mt_trainer.data.checking.report import as_json, as_text
+
+        if stream is not None:
+            stream.write(json.dumps(as_json(report), indent=1).encode() + b"\n")
 
     colours = {Grade.FAULT: typer.colors.RED, Grade.LOOK: typer.colors.YELLOW, Grade.FINE: typer.colors.GREEN}
     is_terminal = sys.stdout.isatty()
     typer.echo(as_text(report, paint=lambda grade, text: typer.style(text, fg=colours[grade]) if is_terminal else text))
-    if json_file is not None:
-        with whole_file(json_file) as stream:
-            stream.write(json.dumps(as_json(report), indent=1, ensure_ascii=False).encode() + b"\n")
     if write is not None:
         write_cleaned_set(report, write)
         typer.echo(f"\nwritten to {write}: {', '.join(CLEANED_FILES)}")

@@ -17,7 +17,11 @@ class DecodingConfig(Section):
     max_length_constant: int = setting(10, "... plus this many.", unit="tokens", ge=1)
     n_best: int = setting(1, "Translations given for each sentence (beam: at most beam_size).", ge=1)
     temperature: float = setting(1.0, "Logits are divided by it before sampling.", gt=0.0)
-    batch_tokens: int = setting(4096, "Source tokens times beams decoded together.", unit="tokens", ge=1)
+    precision: Literal["fp32", "bf16", "int8"] = setting(
+        "fp32",
+        "Precision of the matrix products; `bf16` and `int8` (on a CPU) are faster and change a few translations.",
+    )
+    batch_tokens: int = setting(8192, "Source tokens times beams decoded together.", unit="tokens", ge=1)
 
 
 class EvaluationConfig(Section):

@@ -90,6 +90,7 @@ RESUMPTION: dict[str, Resumption] = {
     "decoding.max_length_constant": "fixed",
     "decoding.n_best": "fixed",
     "decoding.temperature": "fixed",
+    "decoding.precision": "fixed",
     "decoding.batch_tokens": "fixed",
     "evaluation.tokenize": "fixed",
     "evaluation.lowercase": "fixed",

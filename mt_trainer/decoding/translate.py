@@ -3,7 +3,7 @@
 B sentences, S source positions, W beam_size or samples a sentence, D d_model, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -12,9 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mt_trainer.config.evaluation import DecodingConfig
-from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, sample
+from mt_trainer.decoding.search import Hypothesis, StepFunction, beam_search, greedy_search, sample
+from mt_trainer.errors import ConfigError, Problem
+from mt_trainer.model.packed import DecodingModel, Precision, has_int8, packed, unpacked
 from mt_trainer.model.transformer import DecoderCache, Transformer
 from mt_trainer.tokenizer import TokenizerPair
+from mt_trainer.workers import Workers
 
 MAX_ROWS = 1024
 """Beams decoded together. A step holds several float32 tables [rows, V], 128 MiB each for 32,768 pieces; without this
@@ -41,14 +44,14 @@ class Translation:
 
 
 class ModelStep:
-    """A Transformer in the middle of decoding, as the step function that the searches take."""
+    """A model in the middle of decoding, as the step function that the searches take."""
 
-    def __init__(self, model: Transformer, cache: DecoderCache) -> None:
+    def __init__(self, model: DecodingModel, cache: DecoderCache) -> None:
         self.model, self.cache = model, cache
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Tokens [B, W] -> logits [B, W, V]."""
-        return self.model.decode_step(tokens, self.cache)
+        return self.model.project(self.model.transformer.decode_step(tokens, self.cache))
 
     def reorder(self, beams: Tensor) -> None:
         """From now on beam w of sentence b continues beam beams[b, w] of before."""
@@ -66,7 +69,7 @@ class Translator:
         model: not changed; put into evaluation mode while it translates.
         tokenizers: of the model.
         device: where the model lies.
-        dtype: float32, or a lower precision for the matmuls (autocast).
+        precision: of the matrix products; int8 on a CPU only.
         strategy, beam_size, length_penalty, n_best, temperature: see `DecodingConfig`.
         max_length_ratio, max_length_constant: the longest output has ratio * (source tokens) + constant tokens, the end
             mark counted on both sides, and at most as many as the model has positions.
@@ -81,7 +84,7 @@ class Translator:
         tokenizers: TokenizerPair,
         *,
         device: torch.device,
-        dtype: torch.dtype,
+        precision: Precision,
         strategy: Literal["beam", "greedy", "sampling"],
         beam_size: int,
         length_penalty: float,
@@ -92,11 +95,12 @@ class Translator:
         batch_tokens: int,
         seed: int,
     ) -> None:
-        self.model, self.tokenizers, self.device, self.dtype = model, tokenizers, device, dtype
+        self.model, self.tokenizers, self.device, self.precision = model, tokenizers, device, precision
         self.strategy, self.beam_size, self.n_best = strategy, beam_size, n_best
         self.length_penalty, self.temperature, self.seed = length_penalty, temperature, seed
         self.max_length_ratio, self.max_length_constant = max_length_ratio, max_length_constant
         self.batch_tokens = batch_tokens
+        self.is_packed = device.type == "cpu" and torch.backends.mkldnn.is_available()
         self.width = {"beam": beam_size, "greedy": 1, "sampling": n_best}[strategy]
 
     def translate(
@@ -114,25 +118,43 @@ class Translator:
         limit = self.model.max_positions - 1  # the end mark takes one
         sources = self.tokenizers.src.encode(texts)
         results = [[Translation("", [], 0.0, 0.0, False)] for _ in texts]
+        batches = list(self._batches([min(len(source), limit) for source in sources]))
         was_training = self.model.training
         self.model.eval()
         try:
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32),
-                tqdm(
-                    total=len(texts), desc=progress, unit=" sentences", leave=False, disable=progress is None or None
-                ) as bar,
-            ):
+            # As it stands: training may have changed the weights since the last text.
+            model = packed(self.model, self.precision) if self.is_packed else unpacked(self.model)
+            with tqdm(
+                total=len(texts), desc=progress, unit=" sentences", leave=False, disable=progress is None or None
+            ) as bar:
                 bar.update(sum(not source for source in sources))
-                for batch in self._batches([min(len(source), limit) for source in sources]):
+
+                def found(batch: list[int]) -> list[list[Hypothesis]]:
                     rows = [sources[i][:limit] for i in batch]
-                    for i, hypotheses in zip(batch, self._search(rows, [first_id + i for i in batch]), strict=True):
-                        results[i] = self._translations(hypotheses, source_was_cut=len(sources[i]) > limit)
+                    lowered = self.precision == "bf16" and not self.is_packed
+                    with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=lowered):
+                        hypotheses = self._search(model, rows, [first_id + i for i in batch])
                     bar.update(len(batch))
+                    return hypotheses
+
+                for batch, rows in zip(batches, self._for_each(batches, found), strict=True):
+                    for i, hypotheses in zip(batch, rows, strict=True):
+                        results[i] = self._translations(hypotheses, source_was_cut=len(sources[i]) > limit)
         finally:
             self.model.train(was_training)
         return results
+
+    def _for_each(
+        self, batches: list[list[int]], search: Callable[[list[int]], list[list[Hypothesis]]]
+    ) -> list[list[list[Hypothesis]]]:
+        """What the search gives for each batch, in their order; on a CPU side by side, as many as there are threads."""
+        threads = torch.get_num_threads()
+        number = min(len(batches), threads) if self.device.type == "cpu" else 1
+        if number < 2:
+            return [search(batch) for batch in batches]
+        workers = Workers(number, threads=threads)
+        with workers.share():
+            return workers.map(search, batches)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Positions of the texts that are not empty, in batches, longest first: too little memory shows at once."""
@@ -146,7 +168,9 @@ class Translator:
         if batch:
             yield batch
 
-    def _search(self, sources: Sequence[Sequence[int]], sentence_ids: Sequence[int]) -> list[list[Hypothesis]]:
+    def _search(
+        self, model: DecodingModel, sources: Sequence[Sequence[int]], sentence_ids: Sequence[int]
+    ) -> list[list[Hypothesis]]:
         """The search of one batch of source ids, without end mark."""
         src, tgt = self.tokenizers.src, self.tokenizers.tgt
         lengths = torch.tensor([len(source) + 1 for source in sources])
@@ -158,11 +182,7 @@ class Translator:
         max_lengths = max_lengths.clamp(max=self.model.max_positions).to(self.device)
         src_tokens, is_real = src_tokens.to(self.device), is_real.to(self.device)
 
-        memory = self.model.encode(src_tokens, is_real.long())
-        num_beams = 1 if self.strategy == "beam" else self.width  # beam search starts with one
-        max_slots = self.width * int(max_lengths.max())
-        cache = self.model.start_decoding(memory, is_real, num_beams=num_beams, max_slots=max_slots)
-        step = ModelStep(self.model, cache)
+        step = self._first_step(model, src_tokens, is_real, int(max_lengths.max()))
         special = {"bos_id": tgt.bos_id, "eos_id": tgt.eos_id}
         forbidden_ids = (tgt.pad_id, tgt.bos_id)
         match self.strategy:
@@ -198,6 +218,14 @@ class Translator:
                 )
         assert_never(self.strategy)
 
+    def _first_step(self, model: DecodingModel, src_tokens: Tensor, is_real: Tensor, max_length: int) -> StepFunction:
+        """The step function of a batch at its beginning: src_tokens int64 [B, S], is_real bool [B, S]."""
+        memory = model.transformer.encode(src_tokens, is_real.long())
+        num_beams = 1 if self.strategy == "beam" else self.width  # beam search starts with one
+        max_slots = self.width * max_length
+        cache = model.transformer.start_decoding(memory, is_real, num_beams=num_beams, max_slots=max_slots)
+        return ModelStep(model, cache)
+
     def _translations(self, hypotheses: Sequence[Hypothesis], *, source_was_cut: bool) -> list[Translation]:
         texts = self.tokenizers.tgt.decode([hypothesis.tokens for hypothesis in hypotheses])
         return [
@@ -211,14 +239,23 @@ def build_translator(
 ) -> Translator:
     """The translator that validation, mt-eval and mt-translate share.
 
-    Its matmuls are float32 whatever the training used, so that a score does not hang on which precision a machine is
-    good at, and translations have the log-probabilities that forced scoring gives them.
+    Its matrix products are float32 unless `decoding.precision` says otherwise, whatever the training used: a score does
+    not hang on which precision a machine is good at, and translations have the log-probabilities that forced scoring
+    gives them.
+
+    Raises:
+        ConfigError: MT007, when the device cannot compute in the precision.
     """
+    if config.precision == "int8" and not has_int8(device):
+        place = "on a GPU" if device.type == "cuda" else "by this build of torch"
+        raise ConfigError(
+            Problem("MT007", f"int8 is not supported {place}", where="decoding.precision", help="use `fp32` or `bf16`")
+        )
     return Translator(
         model,
         tokenizers,
         device=device,
-        dtype=torch.float32,
+        precision=config.precision,
         strategy=config.strategy,
         beam_size=config.beam_size,
         length_penalty=config.length_penalty,

@@ -26,8 +26,11 @@ BEAT_SECONDS = 1.0
 BROKEN_SECONDS = 5.0
 """Once a connection between ranks has broken, so long a silence tells which one is gone."""
 
+FIRST_SECONDS = 2.0
+"""Left to a rank that ends with an error, before the others end too."""
+
 GRACE_SECONDS = 5.0
-"""Left to a rank to end by itself, when another has ended with an error."""
+"""Left to the others after that, to come to their own end."""
 
 SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
 
@@ -182,8 +185,11 @@ class Watch:
         """Say that this rank ends with an error; the others then end too.
 
         Raises:
-            SystemExit: another rank has ended with the same message already; it is shown once.
+            SystemExit: another rank has ended with the same problem already; it is shown once, by the main one if it
+                has it too.
         """
+        if isinstance(error, MtError) and self._launch.rank != 0:
+            self._await_main()
         if isinstance(error, MtError):
             code, message = int(error.exit_code), error.render()
         elif isinstance(error, SystemExit):
@@ -191,8 +197,15 @@ class Watch:
         else:
             code, message = int(ExitCode.INTERNAL), f"{type(error).__name__}: {error}"
         before = self._publish(message, code)
-        if before is not None and before["message"] == message and not isinstance(error, SystemExit):
+        if before is not None and _first_line(before) == message.partition("\n")[0] and isinstance(error, MtError):
             raise SystemExit(code)
+
+    def _await_main(self) -> None:
+        """Give the main rank, which knows more, the time to find the same."""
+        until = time.monotonic() + FIRST_SECONDS
+        with suppress(RuntimeError):
+            while time.monotonic() < until and not self._store.check([FAILURE]):
+                time.sleep(0.05)
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -267,16 +280,16 @@ class Watch:
         if failure["lost"] == self._launch.rank:
             faulthandler.dump_traceback(all_threads=True)
             self._end(f"rank {self._launch.rank} is waited for, and was doing this", code)
+        # The other one is to end first, so that the launcher names it; and it may have sent a signal to all.
+        if self._stopped.wait(FIRST_SECONDS):
+            return
         if code in SIGNALS:
-            if self._stopped.wait(BEAT_SECONDS):  # the launcher may have sent the signal to all
-                return
             os.kill(os.getpid(), SIGNALS[ExitCode(code)])
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until and (code in SIGNALS or not self.is_idle.is_set()):
             if self._stopped.wait(0.05):
                 return
-        first_line = failure["message"].partition("\n")[0]
-        self._end(f"rank {self._launch.rank} ends because rank {failure['rank']} did: {first_line}", code)
+        self._end(f"rank {self._launch.rank} ends because rank {failure['rank']} did: {_first_line(failure)}", code)
 
     def _end(self, line: str | None, code: int = ExitCode.INTERNAL) -> NoReturn:
         if line is not None:
@@ -284,6 +297,10 @@ class Watch:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _first_line(failure: dict[str, Any]) -> str:
+    return str(failure["message"]).partition("\n")[0]
 
 
 def _beat_key(rank: int) -> str:

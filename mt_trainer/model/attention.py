@@ -70,30 +70,31 @@ def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, 
 
 @dataclass
 class KeyValueCache:
-    """What one decoder layer remembers while decoding: keys and values, stored once and never moved.
+    """What one decoder layer remembers while decoding: keys and values, stored once for all beams of a sentence.
 
     A step writes one slot for each beam. Which slots a beam descends from is known to `DecoderCache`, and is the mask
-    of attention: the beams of a sentence stand where query positions stand, and read the same keys. `benchmarks/
-    decoding.py` compares this with copying the prefix of each beam whenever beams change places.
+    of attention: the beams of a sentence stand where query positions stand, and read the same keys. Nothing moves when
+    beams change places.
     """
 
-    self_keys: Tensor  # [B, H, R, K], as many slots written as the steps so far had beams
+    self_keys: Tensor  # [B, R, H, K], as many slots written as the steps so far had beams
     self_values: Tensor
     memory_keys: Tensor  # [B, H, S, K]
     memory_values: Tensor
 
-    def keep(self, sentences: Tensor, num_slots: int) -> None:
-        """Forget all but these sentences [B']; of the slots, only the first, written ones are moved."""
+    def keep(self, sentences: Tensor, slots: Tensor) -> None:
+        """Forget all but these sentences [B'] and, of each of them, these slots [B', R'], which come to the front."""
         self.self_keys, self.self_values = (
-            _kept(slots, sentences, num_slots) for slots in (self.self_keys, self.self_values)
+            _moved_to_the_front(table, sentences, slots) for table in (self.self_keys, self.self_values)
         )
-        self.memory_keys, self.memory_values = self.memory_keys[sentences], self.memory_values[sentences]
+        if len(sentences) < len(self.memory_keys):
+            self.memory_keys, self.memory_values = self.memory_keys[sentences], self.memory_values[sentences]
 
 
-def _kept(slots: Tensor, sentences: Tensor, num_slots: int) -> Tensor:
-    """The front of slots [B, H, R, K], with what it had of these sentences [B'], moved in place."""
-    front = slots[: len(sentences)]
-    front[:, :, :num_slots] = slots[sentences, :, :num_slots]
+def _moved_to_the_front(table: Tensor, sentences: Tensor, slots: Tensor) -> Tensor:
+    """Part of a table [B, R, H, K], in its own memory: [B', R, H, K], of which the first slots are those given."""
+    front = table[: len(sentences)]
+    front[:, : slots.shape[1]] = table[sentences[:, None], slots]
     return front
 
 
@@ -123,9 +124,9 @@ class SelfAttention(nn.Module):
         """
         num_beams, num_slots = ancestors.shape[1:]
         query, key, value = self._project(x, torch.full(x.shape[:2], position, device=x.device))
-        cache.self_keys[:, :, num_slots - num_beams : num_slots] = key
-        cache.self_values[:, :, num_slots - num_beams : num_slots] = value
-        keys, values = cache.self_keys[:, :, :num_slots], cache.self_values[:, :, :num_slots]
+        cache.self_keys[:, num_slots - num_beams : num_slots] = key.transpose(1, 2)
+        cache.self_values[:, num_slots - num_beams : num_slots] = value.transpose(1, 2)
+        keys, values = (table[:, :num_slots].transpose(1, 2) for table in (cache.self_keys, cache.self_values))
         return self._merge(attend(query.to(keys.dtype), keys, values, ancestors[:, None], dropout=0.0))
 
     def _project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,10 @@ from mt_trainer.model.dropout import Dropout
 from mt_trainer.model.feed_forward import Activation, FeedForward
 from mt_trainer.model.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_of
 
+FORGET_EVERY = 8
+"""Steps of decoding after which what no beam descends from is forgotten: moving the rest costs about what a step does
+in attention."""
+
 
 @dataclass(frozen=True)
 class LayerSizes:
@@ -104,12 +108,20 @@ class DecoderCache:
     def reorder(self, beams: Tensor) -> None:
         """New beam w of sentence b goes on from old beam beams[b, w]; int64 [B, W], as many beams as are wanted now."""
         self.ancestors = self.ancestors.gather(1, beams[..., None].expand(-1, -1, self.ancestors.shape[2]))
+        if beams.shape[1] > 1 and self.length % FORGET_EVERY == 0:
+            self.keep(torch.arange(len(beams), device=beams.device))
 
     def keep(self, sentences: Tensor) -> None:
-        """Forget all but these sentences, int64 [B']."""
-        self.memory_mask, self.ancestors = self.memory_mask[sentences], self.ancestors[sentences]
+        """Forget all but these sentences, int64 [B'], and the slots that no beam of theirs descends from any more.
+
+        Sentences need different numbers of slots: all keep as many as the one that needs most.
+        """
+        self.memory_mask, ancestors = self.memory_mask[sentences], self.ancestors[sentences]
+        is_needed = ancestors.any(1)  # [B', R']
+        slots = is_needed.int().argsort(dim=1, descending=True, stable=True)[:, : int(is_needed.sum(1).max())]
+        self.ancestors = ancestors.gather(2, slots[:, None].expand(-1, ancestors.shape[1], -1))
         for layer in self.layers:
-            layer.keep(sentences, self.ancestors.shape[2])
+            layer.keep(sentences, slots)
 
 
 class Transformer(nn.Module):
@@ -228,13 +240,13 @@ class Transformer(nn.Module):
         for layer in self.decoder:
             assert isinstance(layer, DecoderLayer)
             keys, values = layer.cross_attention.project_memory(memory)
-            shape = (*keys.shape[:2], max_slots, keys.shape[3])
+            shape = (len(keys), max_slots, keys.shape[1], keys.shape[3])
             layers.append(KeyValueCache(keys.new_empty(shape), keys.new_empty(shape), keys, values))
         ancestors = memory_mask.new_empty(memory.shape[0], num_beams, 0)
         return DecoderCache(layers, memory_mask, ancestors)
 
     def decode_step(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
-        """Logits float32 [B, W, V] of what follows the last tokens [B, W]; moves the cache on by one position."""
+        """Hidden states [B, W, D] after the last tokens [B, W]; moves the cache on by one position."""
         positions = torch.full_like(tokens, cache.length)
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # each beam fills its own slot
         cache.ancestors = torch.cat([cache.ancestors, itself.expand(len(tokens), -1, -1)], dim=2)
@@ -243,7 +255,8 @@ class Transformer(nn.Module):
             assert isinstance(layer, DecoderLayer)
             x = layer.step(x, cache.length, cache.ancestors, cache.memory_mask, layer_cache)
         cache.length += 1
-        return nn.functional.linear(self.decoder_norm(x), self.output_weight).float()
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
 
     def _embed(self, embedding: nn.Embedding, added: nn.Module | None, tokens: Tensor, positions: Tensor) -> Tensor:
         """tokens [B, T], positions [B, T] -> [B, T, D]: scaled embeddings plus positions, dropped out."""

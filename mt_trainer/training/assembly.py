@@ -21,7 +21,7 @@ from mt_trainer.tokenizer import TokenizerPair
 from mt_trainer.training.building import build_model
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.teacher import RunTeacher
-from mt_trainer.training.workers import Workers, build_workers
+from mt_trainer.workers import Workers, build_workers
 
 
 @dataclass(frozen=True)

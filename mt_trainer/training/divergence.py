@@ -100,7 +100,7 @@ class Watch:
             number, borne = len(progress.skipped), self._limits.max_skipped_steps
             self._records.write(taken.step, "skipped", asdict(taken.stretch) | {"number": number}, {})
             if number > borne:
-                before = f", nor were those of {borne} steps before it" if borne else ""
+                before = f", nor were those of {borne} step{'s' * (borne > 1)} before it" if borne else ""
                 reason = f"the loss or gradient of step {taken.step:,} is not finite{before}"
                 return progress, Divergence(taken.step, reason, progress.skipped, taken)
             self._say(f"step {taken.step:,} is skipped: its loss or gradient is not finite ({number} of {borne} borne)")

@@ -14,12 +14,10 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
-from mt_trainer.training.capsule import checkpoints_of_capsules
 from mt_trainer.training.checkpoint import Checkpoint, load_parameters, save_checkpoint
 from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
-from mt_trainer.training.retention import prune
 from mt_trainer.training.run_folder import RunFolder
 
 LOSS_PREFIX = "translation_loss."
@@ -88,9 +86,7 @@ class Learner:
             state=state,
             origin=self.origin(run, data, records),
         )
-        training = run.config.training
-        keep = max(training.keep_checkpoints, training.average_checkpoints)
-        prune(run.checkpoints, keep=keep, select_by=training.select_by, needed=checkpoints_of_capsules(run.crash))
+        run.prune()
 
     def origin(self, run: RunFolder, data: PreparedData, records: Records) -> Origin:
         """What a checkpoint that is saved now belongs to; the log up to here is on the disk then."""

@@ -77,7 +77,8 @@ class Recovery:
         if good is None:
             raise self._stopping(divergence, path, "; there is no validated checkpoint to go back to")
         if progress.num_roll_backs >= training.max_roll_backs:
-            raise self._stopping(divergence, path, f"; the run went back {progress.num_roll_backs} times before")
+            times = f"{progress.num_roll_backs} time{'s' * (progress.num_roll_backs > 1)}"
+            raise self._stopping(divergence, path, f"; the run went back {times} before")
         restored, window = self.parts.learner.restore(good, self.data)
         after = progress.going_back(restored, divergence.left_out)
         self.records.go_back(log=good.origin.log, step=good.step)

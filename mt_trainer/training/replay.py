@@ -157,7 +157,7 @@ def _go_back(path: Path, prepared: Replay, tell: Callable[[str, str], None]) -> 
         raise _unusable(path, message, "restore that checkpoint from a copy")
     progress, _ = prepared.parts.learner.restore(checkpoint, prepared.data)
     before = capsule.step - 1 - progress.step
-    tell("start", f"{capsule.base.name}, verified; {before:,} steps before step {capsule.step:,}")
+    tell("start", f"{capsule.base.name}, verified; {before:,} step{'s' * (before != 1)} before step {capsule.step:,}")
     return progress.going_on_without(capsule.left_out)
 
 

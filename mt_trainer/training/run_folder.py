@@ -29,7 +29,9 @@ from mt_trainer.config.resume import refused_on_resume, told_on_resume
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
+from mt_trainer.training.capsule import checkpoints_of_capsules
 from mt_trainer.training.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
+from mt_trainer.training.retention import prune
 from mt_trainer.training.sealed_config import CONFIG_FILE, read_sealed_config, write_sealed_config
 
 BEFORE_CONFIG = {"environment.json", "data.json", "tokenizer.model", "tokenizer.src.model", "tokenizer.tgt.model"}
@@ -177,6 +179,17 @@ class RunFolder:
         if damaged:
             raise CheckpointError([problem for found in damaged for problem in found.problems])
         return None
+
+    def prune(self) -> None:
+        """Remove the checkpoints that are no longer wanted; those that verify alone count. What capsules need stays.
+
+        Raises:
+            CheckpointError: MT103, when one cannot be removed.
+        """
+        training = self.config.training
+        keep = max(training.keep_checkpoints, training.average_checkpoints)
+        needed = checkpoints_of_capsules(self.crash)
+        prune(self.checkpoints, keep=keep, select_by=training.select_by, needed=needed)
 
     def _compare_configs(self, checkpoint: Checkpoint, announce: Callable[[str], None]) -> None:
         if (self.path / CONFIG_FILE).exists():

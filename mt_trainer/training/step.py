@@ -11,7 +11,7 @@ from mt_trainer.distributed.ranks import ALONE, Ranks
 from mt_trainer.machine import seed_everything, seed_thread
 from mt_trainer.objectives.loss_sums import LossSums, add_sums
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.workers import Workers
+from mt_trainer.workers import Workers
 
 
 @dataclass(frozen=True)

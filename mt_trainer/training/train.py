@@ -203,6 +203,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             announce(
                 f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}"
             )
+            if ranks.is_main:
+                run.prune()  # killed after its last save, a run has not yet removed what is not wanted
             if limits.average_checkpoints:
                 milestones.add_average(limits.average_checkpoints)
         return _final_scores(run, data, metrics, machine, announce) if ranks.is_main else Outcome(ExitCode.DONE, None)

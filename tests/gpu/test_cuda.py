@@ -1,6 +1,8 @@
 """What differs on a GPU: kernels, where state lies, the skipped update. Skipped without CUDA; `make test-gpu`."""
 
 import math
+import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from mt_trainer.decoding.search import Hypothesis, beam_search
 from mt_trainer.decoding.translate import ModelStep
 from mt_trainer.model.attention import attend, segment_mask
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.packed import unpacked
 from mt_trainer.model.transformer import Transformer
 from mt_trainer.objectives import Statistic, TranslationLoss, build_objective, linear_objective, logit_statistics
 from mt_trainer.objectives.formulas.divergences import r_drop
@@ -24,10 +27,12 @@ from mt_trainer.objectives.formulas.token_weights import tailr
 from mt_trainer.objectives.objective import LogitPair, TeacherPieces
 from mt_trainer.objectives.projection.linear_pair import linear_pair_objective
 from mt_trainer.objectives.projection.teacher_pieces import linear_teacher_pieces
+from mt_trainer.objectives.running_quantile import RunningQuantile
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
-from mt_trainer.optim import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from mt_trainer.optim import ExponentialMovingAverage, build_optimizer, load_optimizer_tensors, optimizer_tensors
 from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from mt_trainer.training.records import Window
 from mt_trainer.training.step import StepResult, train_step
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -243,6 +248,31 @@ def test_a_step_learns_and_one_with_an_infinite_gradient_changes_nothing(dtype: 
     assert not torch.equal(state_of(both, optimizer)["model.output_weight"], learned["model.output_weight"])
 
 
+def test_a_skipped_step_moves_neither_average_nor_quantile_and_nothing_waits_for_the_gpu() -> None:
+    both, optimizer = in_training(torch.float32)
+    ema, quantile, window = ExponentialMovingAverage(both.model, 0.9), RunningQuantile(4).to(CUDA), Window()
+    result = step(both, optimizer, 1)
+    skipped = replace(result, is_finite=torch.tensor(False, device=CUDA))
+    before = {name: average.clone() for name, average in ema.average.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this mode calls itself a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        for each in (skipped, result):
+            ema.update(1, is_finite=each.is_finite)
+            quantile.add(result.sums.nll.expand(3))
+            quantile.end_step(each.is_finite)
+            window.add(each)
+            if each is skipped:
+                after = {name: average.clone() for name, average in ema.average.items()}
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(torch.equal(after[name], average) for name, average in before.items())
+    assert not all(torch.equal(ema.average[name], average) for name, average in before.items())
+    assert quantile.count.item() == 3
+    assert (window.read()["num_steps"], window.read()["num_skipped"]) == (1.0, 1.0)
+
+
 def test_beam_search_finds_what_it_finds_on_the_cpu() -> None:
     src_tokens = torch.tensor([[5, 6, 7, 8, 3], [9, 10, 3, 0, 0], [4, 3, 0, 0, 0], [12, 11, 12, 3, 0]])
     is_real = src_tokens != 0
@@ -256,7 +286,7 @@ def test_beam_search_finds_what_it_finds_on_the_cpu() -> None:
         cache = model.start_decoding(memory, is_real.to(device), num_beams=1, max_slots=4 * 20)
         settings: dict[str, Any] = {"beam_size": 4, "length_penalty": 1.0, "n_best": 2}
         return beam_search(
-            ModelStep(model, cache),
+            ModelStep(unpacked(model), cache),
             bos_id=2,
             eos_id=3,
             forbidden_ids=(0, 2),

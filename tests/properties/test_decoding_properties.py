@@ -1,6 +1,7 @@
 """Equivalences that hold for any model: cached = uncached, batched = single, beam 1 = greedy, score = forced score."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from mt_trainer.config.model import ModelConfig
 from mt_trainer.decoding.search import Hypothesis, beam_search, greedy_search, penalty_at, sample
 from mt_trainer.decoding.translate import ModelStep
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.packed import unpacked
 from mt_trainer.model.transformer import Transformer
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -67,7 +69,9 @@ def step_function(model: Transformer, sources: Sources, num_beams: int, width: i
     """At its beginning, with num_beams beams a sentence, later width."""
     memory = model.encode(sources.tokens, sources.is_real.long())
     max_slots = width * int(sources.max_lengths.max())
-    return ModelStep(model, model.start_decoding(memory, sources.is_real, num_beams=num_beams, max_slots=max_slots))
+    return ModelStep(
+        unpacked(model), model.start_decoding(memory, sources.is_real, num_beams=num_beams, max_slots=max_slots)
+    )
 
 
 def beam(model: Transformer, sources: Sources, width: int, alpha: float = 0.6) -> list[list[Hypothesis]]:
@@ -88,6 +92,8 @@ def teacher_forced(model: Transformer, source: Sources, tokens: list[int]) -> Te
     hidden = model.decode(inputs, torch.ones_like(inputs), memory, source.is_real.long())
     return (hidden @ model.output_weight.T)[0]
 
+
+NUM_BEAMS = [1, 2, 3, 3, 2, 2, 3, 3, 3, 2, 1, 3]
 
 VARIANTS = st.fixed_dictionaries(
     {
@@ -110,11 +116,12 @@ def test_cached_steps_with_reordering_equal_the_full_forward(seed: int, variant:
     model, sources = tiny_model(seed, **variant), random_sources(seed, 3)
     generator = torch.Generator().manual_seed(seed)
     memory = model.encode(sources.tokens, sources.is_real.long())
-    step = ModelStep(model, model.start_decoding(memory, sources.is_real, num_beams=1, max_slots=1 + 2 + 3 + 3 + 2 + 2))
+    cache = model.start_decoding(memory, sources.is_real, num_beams=1, max_slots=sum(NUM_BEAMS))
+    step = ModelStep(unpacked(model), cache)
     alive = [0, 1, 2]
     prefixes: list[list[list[int]]] = [[[]] for _ in alive]
     tokens = torch.full((3, 1), BOS)
-    for t, (num_beams, num_next) in enumerate([(1, 2), (2, 3), (3, 3), (3, 2), (2, 2), (2, 1)]):
+    for t, (num_beams, num_next) in enumerate(pairwise([*NUM_BEAMS, 1])):
         logits = step(tokens)
         for row, i in enumerate(alive):
             for w in range(num_beams):

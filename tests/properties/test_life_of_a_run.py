@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kill_test import new_folder
 from mt_trainer.config import load_config
-from mt_trainer.data.loader import Loader
+from mt_trainer.data.loader import Loader, Position
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.training import train as module
 from mt_trainer.training.checkpoint import Checkpoint, score_on_dev, valid_checkpoints
@@ -66,13 +66,13 @@ class Project:
         """
         rows_of_step: list[list[int]] = []
         steps: list[int] = []
-        deal, take_step = Loader._micro_batches, module.train_step
+        deal, take_step = Loader._deal, module.train_step
         inside, number = dict[int, str](), 0
 
-        def dealt(loader: Loader, pairs: Any, rows: list[list[int]]) -> Any:
+        def dealt(loader: Loader, pairs: Any, rows: list[list[int]], after: Position) -> Any:
             rows_of_step[:] = rows
             self.num_pairs = len(pairs.src_lengths)
-            return deal(loader, pairs, rows)
+            return deal(loader, pairs, rows, after)
 
         def step(*arguments: Any, **given: Any) -> Any:
             now = given["step"]
@@ -100,7 +100,7 @@ class Project:
         os.chdir(self.folder)
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Loader, "_micro_batches", dealt)
+                patch.setattr(Loader, "_deal", dealt)
                 patch.setattr(module, "train_step", step)
                 for name in CALLS:
                     patch.setattr(os, name, watched(name, getattr(os, name)))

@@ -18,7 +18,7 @@ from mt_trainer.objectives import LossSums, TranslationLoss, build_objective
 from mt_trainer.optim import build_optimizer
 from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.training.step import train_step
-from mt_trainer.training.workers import Workers
+from mt_trainer.workers import Workers
 
 V = 19
 CORPUS = PairList(

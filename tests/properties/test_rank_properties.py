@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from mt_trainer.training.workers import Workers
 from pydantic import TypeAdapter
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from mt_trainer.data.loader import Batch, Loader, PairList, Position, StepBatche
 from mt_trainer.distributed.joining import joined
 from mt_trainer.distributed.launch import find_launch
 from mt_trainer.distributed.ranks import ALONE, Ranks
+from mt_trainer.errors import ConfigError
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.transformer import Transformer
 from mt_trainer.objectives import TranslationLoss, build_objective
@@ -59,7 +61,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "stages": {
         "stages": (
             {"objective": {"name": "unlikelihood"}, "until_step": 4},
-            {"objective": {"name": "loss_truncation", "fraction": 0.3, "window": 20, "min_count": 4}},
+            {"objective": {"name": "loss_truncation", "fraction": 0.5, "window": 20, "min_count": 4}},
         )
     },
 }
@@ -96,7 +98,9 @@ def loader(pairs: PairList, ranks: Ranks, *, row_length: int, rows_per_step: int
     )
 
 
-def trained(name: str, dtype: torch.dtype, ranks: Ranks, *, accumulation: int) -> dict[str, Tensor]:
+def trained(
+    name: str, dtype: torch.dtype, ranks: Ranks, *, accumulation: int, workers: Workers | None = None
+) -> dict[str, Tensor]:
     """Weights after ten steps of SGD with clipping, and of every step the sums and the gradient norm."""
     config = TypeAdapter(ObjectiveConfig).validate_python({"name": name, **OBJECTIVES[name]})
     objective = build_objective(
@@ -122,7 +126,7 @@ def trained(name: str, dtype: torch.dtype, ranks: Ranks, *, accumulation: int) -
             clip_norm=1.0,
             seed=5,
             device=CPU,
-            workers=None,
+            workers=workers,
             ranks=ranks,
         )
         sums = {field: value for field, value in result.sums._asdict().items() if value is not None}
@@ -169,8 +173,18 @@ def work_together(ranks: Ranks) -> dict[str, Any]:
         "from_main": ranks.from_main(lambda: {"rank": ranks.rank, "score": 1 / 3, "best": None}),
         "interleaved": [part.tolist() for part in ranks.interleave(parts)],
         "nothing": [part.tolist() for part in ranks.interleave([torch.zeros(0)])],
-        "agree": ranks.require_same({"corpus": "abc", "teacher": None}),
+        "different": different(ranks),
     }
+
+
+def different(ranks: Ranks) -> str | None:
+    """What a rank says whose facts are not those of the main one."""
+    ranks.require_same({"tokenizer": "abc", "teacher": None})
+    try:
+        ranks.require_same({"tokenizer": "abc", "training text": str(ranks.rank)})
+    except ConfigError as error:
+        return str(error.problems[0].message)
+    return None
 
 
 def main(folder: Path) -> None:
@@ -185,6 +199,8 @@ def main(folder: Path) -> None:
             for precision, dtype in PRECISIONS.items()
             for key, tensor in trained(name, dtype, ranks, accumulation=1).items()
         }
+        side_by_side = trained("label_smoothing", torch.float32, ranks, accumulation=2, workers=Workers(2, threads=2))
+        results |= {f"side_by_side/{key}": tensor for key, tensor in side_by_side.items()}
         (folder / f"report_{ranks.rank}.json").write_text(json.dumps(report))
         from safetensors.torch import save_file
 
@@ -231,22 +247,33 @@ def test_the_table_above_has_every_objective() -> None:
 def test_two_ranks_are_one_process_with_twice_the_accumulation(
     name: str, precision: str, tolerance: float, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from safetensors import safe_open
-
     monkeypatch.chdir(folder)
     with one_thread():
         expected = trained(name, PRECISIONS[precision], ALONE, accumulation=2)
+    assert_both_ranks_have(expected, folder, f"{name}/{precision}/", tolerance)
+    assert expected["1.grad_norm"] > 0.1, "nothing was learned"
+    if "truncation" in name or name == "stages":
+        left_out = [value for key, value in expected.items() if key.endswith(".num_at_floor")]
+        assert max(left_out) > 0, "nothing was left out"
+
+
+def assert_both_ranks_have(expected: dict[str, Tensor], folder: Path, prefix: str, tolerance: float) -> None:
+    from safetensors import safe_open
+
     for rank in (0, 1):
         with safe_open(folder / f"results_{rank}.safetensors", framework="pt") as file:
-            keys = [key for key in file.keys() if key.startswith(f"{name}/{precision}/")]  # noqa: SIM118
-            found = {key.split("/", 2)[2]: file.get_tensor(key) for key in keys}
+            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+            found = {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
         assert found.keys() == expected.keys()
         for key, value in expected.items():
             difference = (found[key].double() - value.double()).abs().max().item()
             assert difference <= tolerance * max(1.0, value.double().abs().max().item()), (rank, key, difference)
-    assert expected["1.grad_norm"] > 0.1, "nothing was learned"
-    if "truncation" in name or name == "stages":
-        assert expected["8.num_at_floor"] > 0, "nothing was left out"
+
+
+def test_each_rank_may_compute_its_micro_batches_side_by_side(folder: Path) -> None:
+    with one_thread():
+        expected = trained("label_smoothing", torch.float32, ALONE, accumulation=4)
+    assert_both_ranks_have(expected, folder, "side_by_side/", 1e-6)
 
 
 def test_some_steps_leave_a_rank_without_a_row() -> None:
@@ -281,6 +308,7 @@ def test_what_ranks_do_together(reports: list[dict[str, Any]]) -> None:
         assert report["from_main"] == {"rank": 0, "score": 1 / 3, "best": None}
         assert report["interleaved"] == [[], [0.0], [1.0, 11.0], [2.0, 12.0]]
         assert report["nothing"] == [[], []]
+    assert [report["different"] for report in reports] == [None, "rank 1 has not the same as rank 0: training text"]
 
 
 if __name__ == "__main__":

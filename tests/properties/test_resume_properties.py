@@ -5,15 +5,18 @@ import os
 import random
 import shutil
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mt_trainer.config import load_config
 from mt_trainer.errors import CheckpointError, DivergedError, ExitCode
+from mt_trainer.training import step as step_module
 from mt_trainer.training import train as module
 from mt_trainer.training.train import Outcome, train
 
@@ -150,6 +153,117 @@ def test_stopped_after_every_other_step(uninterrupted: Path, tmp_path: Path, sig
     signal_at(-1)
     assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
     assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_stopped_after_every_single_step(uninterrupted: Path, tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    for step in range(1, 13):
+        signal_at(step)
+        assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_a_signal_between_two_micro_batches_waits_for_the_whole_step(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = step_module.seed_everything
+
+    def with_signal(*key: int) -> None:
+        if key[1:] == (5, 1):  # the second micro-batch of step 5
+            os.kill(os.getpid(), signal.SIGTERM)
+        seed(*key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_module, "seed_everything", with_signal)
+        assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    assert [path.name for path in (tmp_path / "stopped/checkpoints").iterdir()] == ["step_00000005"]
+    assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_no_generator_has_anything_to_remember(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was drawn before a step, from Python's, NumPy's or torch's stream: the step draws the same."""
+    take_step = module.train_step
+
+    def with_disturbance(*arguments: Any, **settings: Any) -> Any:
+        random.seed(os.urandom(4))
+        np.random.seed(int.from_bytes(os.urandom(4)))
+        torch.manual_seed(int.from_bytes(os.urandom(4)))
+        return take_step(*arguments, **settings)
+
+    monkeypatch.setattr(module, "train_step", with_disturbance)
+    run(tmp_path / "disturbed")
+    assert_same_run(tmp_path / "disturbed", uninterrupted)
+
+
+def test_patience_is_counted_on(tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    """The run ends at the same validation, however often it was stopped before."""
+    impatient = ("training.patience=3", "training.validate_every_steps=1", "optim.schedule.peak_lr=1e-9")
+    assert run(tmp_path / "whole", *impatient).exit_code == ExitCode.DONE
+    end = max(path.name for path in (tmp_path / "whole/checkpoints").iterdir())
+    assert end < "step_00000012", "patience ended it"
+    for step in (2, 3):
+        signal_at(step)
+        assert run(tmp_path / "stopped", *impatient).exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    assert run(tmp_path / "stopped", *impatient).exit_code == ExitCode.DONE
+    names = ("metrics.jsonl", f"checkpoints/{end}/model.safetensors", f"checkpoints/{end}/optimizer.safetensors")
+    for name in names:
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775)])
+def test_all_that_a_run_leaves_follows_the_umask(tmp_path: Path, mask: int, file_mode: int, folder_mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        run(tmp_path / "run", "training.max_steps=2", f"runtime.cache_folder={tmp_path / 'cache'}")
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert {path for path, mode in modes.items() if mode != (folder_mode if path.is_dir() else file_mode)} == set()
+    assert any(path.parent.name == "tensorboard" for path in modes)
+    assert any(path.suffix == ".bin" for path in modes)
+
+
+def test_another_number_of_threads_is_told_in_one_line(tmp_path: Path, signal_at: Callable[[int], None]) -> None:
+    signal_at(3)
+    run(tmp_path / "stopped", "runtime.threads=null")
+    signal_at(-1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    said: list[str] = []
+    train(load_config("config.yaml", ["runtime.threads=null"]), tmp_path / "stopped", announce=said.append)
+    [line] = [line for line in said if "threads" in line and line.startswith("changed: ")]
+    assert f"threads {threads} -> {threads + 1}" in line
+
+
+def test_what_is_not_wanted_goes_though_the_run_was_killed_before_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its last save: the next start takes no step, and saves nothing more."""
+    setting = ("training.validate_every_steps=3", "training.keep_checkpoints=1", "training.select_by=nll")
+    run(tmp_path / "whole", *setting)
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr("mt_trainer.training.run_folder.prune", lambda *_, **__: None)
+        run(folder, *setting)
+    assert len(list((folder / "checkpoints").iterdir())) == 4
+    run(folder, *setting)
+    names = [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in (folder, tmp_path / "whole")]
+    assert names[0] == names[1]
+
+
+def test_the_log_is_verified_before_a_run_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(uninterrupted, folder)
+    content = (folder / "metrics.jsonl").read_bytes()
+    (folder / "metrics.jsonl").write_bytes(content.replace(b"1", b"7", 1))
+    with pytest.raises(CheckpointError, match="MT106"):
+        run(folder)
+    assert (folder / "metrics.jsonl").read_bytes() == content.replace(b"1", b"7", 1)
 
 
 def test_resumed_from_the_last_validation_after_a_crash(uninterrupted: Path, tmp_path: Path) -> None:

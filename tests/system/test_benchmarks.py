@@ -150,3 +150,12 @@ def test_the_operations_of_the_floor_are_those_that_the_real_model_takes(
         hidden = model(tokens[:, :src], segments[:, :src], tokens[:, src:], segments[:, src:])
         (hidden @ model.output_weight.t()).sum().backward()
     assert counter.get_total_flops() == training_operations(sizes, [(src, tgt)])
+
+
+def test_the_benchmark_of_decoding_compares_all_ways_with_the_plain_one() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "decoding.py"), "--sentences", "4", "--plain", "3"]
+    done = subprocess.run([*command, "--repeats", "1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert {"plain", "fp32", "bf16", "int8"} <= set(rows)
+    assert "100.0% as the plain way" in rows["fp32"]

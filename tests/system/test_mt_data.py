@@ -317,6 +317,12 @@ def test_nothing_half_written_where_the_folder_cannot_be(project: Path) -> None:
 # --- the command line ---
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_check(project: Path) -> None:
+    done = mt_data(project, "check", *FILES, "--json", "lost/report.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error[MT103]" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -19,7 +19,7 @@ import torch
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config import merging as config_merging
 from mt_trainer.config.data import HuggingFaceSource, TextSource, TsvSource
-from mt_trainer.config.evaluation import EvaluationConfig
+from mt_trainer.config.evaluation import DecodingConfig, EvaluationConfig
 from mt_trainer.config.objective import WeightedLabelSmoothingConfig
 from mt_trainer.config.runtime import RuntimeConfig
 from mt_trainer.data.corpus import Corpus, CorpusWriter
@@ -28,6 +28,7 @@ from mt_trainer.data.loader import Position
 from mt_trainer.data.prepare import judge_training_text, training_texts
 from mt_trainer.data.sources import read_source, require_sources
 from mt_trainer.data.tokenizers import require_unigram
+from mt_trainer.decoding.translate import build_translator
 from mt_trainer.distributed.joining import JoinedRanks
 from mt_trainer.distributed.launch import Launch, require_one_process
 from mt_trainer.distributed.watch import Heard, find_lost
@@ -302,6 +303,11 @@ def a_rank_with_other_text() -> None:
     JoinedRanks(Launch(3, 4, 3), cast(Any, store), cast(Any, watch)).require_same({"training text": "b"})
 
 
+def int8_on_a_gpu() -> None:
+    settings, gpu = DecodingConfig(precision="int8"), torch.device("cuda")
+    build_translator(settings, model=cast(Any, None), tokenizers=cast(Any, None), device=gpu, seed=1)
+
+
 def one_of_several(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("WORLD_SIZE", "2")
     require_one_process("a dry run")
@@ -314,6 +320,7 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT004": a_missing_device,
     "MT005": options_that_do_not_fit,
     "MT006": one_of_several,
+    "MT007": lambda patch: int8_on_a_gpu(),
     "MT020": lambda patch: config("model:\n\tpreset: transformer_tiny\n"),
     "MT021": lambda patch: config("objective:\n  name: label_smoothing\n  label_smoothin: 0.1\n"),
     "MT022": lambda patch: config(DATA.rpartition("  dev:")[0]),

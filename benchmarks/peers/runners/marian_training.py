@@ -1,8 +1,9 @@
 """Hugging Face: a `MarianMTModel` trained by `Seq2SeqTrainer`, with the gate in its training step.
 
-Batches have a fixed number of sentences of about equal source length, as the trainer offers it; so many that a step
-has about the tokens asked for. The trainer sorts 50 batches at a time, long ones first: here the same batches come in
-random order, so that a few stretches see what an epoch sees. Marian is post-norm; that takes the time of pre-norm.
+Batches have a fixed number of sentences, so many that a step has about the tokens asked for, grouped by the trainer's
+own sampler with the longer side as the length, which leaves the least padding (88 % useful on Multi30k; 77 % by the sum
+of both, 59 % by the source). It sorts 50 batches at a time, long ones first: here the same batches come in random order,
+so that a few stretches see what an epoch sees. Marian is post-norm; that takes the time of pre-norm.
 """
 
 import random
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import MarianConfig, MarianMTModel, Seq2SeqTrainer, Seq2SeqTrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from peers.gate import Gate
 from peers.job import TrainingJob, read_ids, training_job
@@ -79,8 +81,11 @@ def main() -> None:
             return loss
 
         def _get_train_sampler(self, *args: Any, **kwargs: Any) -> list[int]:
-            indices = list(super()._get_train_sampler(*args, **kwargs))
             size = self.args.per_device_train_batch_size
+            lengths = [max(map(len, pair.values())) for pair in pairs]
+            indices = list(
+                LengthGroupedSampler(size, lengths=lengths, generator=torch.Generator().manual_seed(job.seed))
+            )
             batches = [indices[start : start + size] for start in range(0, len(indices), size)]
             random.Random(job.seed).shuffle(batches)
             batches.sort(key=lambda batch: len(batch) < size)  # the incomplete one stays the last
@@ -89,7 +94,6 @@ def main() -> None:
     arguments = Seq2SeqTrainingArguments(
         output_dir=f"{job.folder}/model",
         per_device_train_batch_size=max(1, round(job.batch_tokens / mean_length)),
-        train_sampling_strategy="group_by_length",
         learning_rate=5e-4,
         adam_beta2=0.98,
         label_smoothing_factor=job.label_smoothing,

@@ -102,7 +102,7 @@ def main() -> None:
     model = Model(job).to(job.device)
     if job.is_compiled:
         model.compile(backend=job.compile_backend, dynamic=True)
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4, betas=(0.9, 0.98), eps=1e-9, fused=job.device == "cuda")
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
     src, tgt = read_ids(job.text.src_ids), read_ids(job.text.tgt_ids)
     for src_batch, tgt_batch in batches(src, tgt, job):
         labels = tgt_batch[:, 1:]

@@ -1,8 +1,9 @@
-"""Where two sides are shifted against each other by a few lines: the cheapest way through all rows and shifts.
+"""Where two sides are shifted against each other by a few lines, or do not belong together at all.
 
-Each row is at one shift k: source line i faces target line i + k. Changing the shift costs `CHANGE` nats, each row
-gains what `Evidence` says about the two texts; the best way (Viterbi) is 0 everywhere unless a run of rows speaks
-clearly for another shift. Every row is looked at; memory: 9 bytes a row.
+Each row is at one shift k, where source line i faces target line i + k, or at none. A change costs `CHANGE` nats; at a
+shift a row gains what `Evidence` says of the two texts, at none it gains nothing. The best way through all rows
+(Viterbi) stays at shift 0 unless a run of rows speaks clearly for another. Every row is looked at; memory: 10 bytes a
+row.
 """
 
 from collections import deque
@@ -30,23 +31,31 @@ ROUNDED = 20
 """Evidence is kept in steps of a twentieth of a nat, one byte each."""
 
 
+UNSHIFTED, NO_SHIFT = MAX_SHIFT, len(SHIFTS)
+"""Places of shift 0, and of no shift at all, among the states of a row."""
+
+NUM_STATES = len(SHIFTS) + 1
+
+
 @dataclass(frozen=True)
 class ShiftedRun:
-    """Neighbouring rows that fit better when one side is shifted.
+    """Neighbouring rows that fit better when one side is shifted, or that fit at no shift.
 
     Attributes:
         start, stop: rows counted from 0; stop is the first row behind.
-        shift: source line i belongs to target line i + shift.
+        shift: source line i belongs to target line i + shift; None for rows that fit nowhere.
         gain: mean nats a row by which they fit better so.
     """
 
     start: int
     stop: int
-    shift: int
+    shift: int | None
     gain: float
 
     def describe(self) -> str:
         """What has happened to the files here."""
+        if self.shift is None:
+            return f"from here the lines do not belong together, for {self.stop - self.start:,} rows"
         lines = f"{abs(self.shift)} line{'s' if abs(self.shift) > 1 else ''}"
         side = "target" if self.shift < 0 else "source"
         other = "source" if self.shift < 0 else "target"
@@ -60,9 +69,9 @@ class Aligner:
         self._evidence = evidence
         self._window: deque[Pair | None] = deque(maxlen=2 * MAX_SHIFT + 1)
         self._num_rows = 0
-        # Of the best way to the present row at each shift.
-        self._scores = [0.0 if shift == 0 else -CHANGE for shift in SHIFTS]
-        self._changed = bytearray()  # a bit for each shift: whether the best way came from another one ...
+        # Of the best way to the present row in each state.
+        self._scores = [0.0 if state == UNSHIFTED else -CHANGE for state in range(NUM_STATES)]
+        self._changed = bytearray()  # a bit for each state: whether the best way came from another one ...
         self._from = bytearray()  # ... namely this
         self._evidence_bytes = bytearray()
 
@@ -77,20 +86,20 @@ class Aligner:
         """The shifted runs in order, and the evidence of every row as it stands in the files, in nats."""
         for place in range(max(0, len(self._window) - MAX_SHIFT), len(self._window)):
             self._step(place)
-        nats = np.frombuffer(self._evidence_bytes, dtype=np.int8).reshape(-1, len(SHIFTS)) / np.float32(ROUNDED)
-        return list(self._runs(nats)), nats[:, MAX_SHIFT]
+        nats = np.frombuffer(self._evidence_bytes, dtype=np.int8).reshape(-1, NUM_STATES) / np.float32(ROUNDED)
+        return list(self._runs(nats)), nats[:, UNSHIFTED]
 
     def _step(self, place: int) -> None:
         """Goes on to the row at this place of the window."""
         pair = self._window[place]
-        gains = [0.0] * len(SHIFTS)
+        gains = [0.0] * NUM_STATES
         if pair is not None:
             entries = self._evidence.prepared(pair[0])
             for number, shift in enumerate(SHIFTS):
                 if 0 <= place + shift < len(self._window) and (other := self._window[place + shift]) is not None:
                     gains[number] = self._evidence.score(pair[0], other[1], entries)
         scores = self._scores
-        best = max(range(len(SHIFTS)), key=scores.__getitem__)
+        best = max(range(NUM_STATES), key=scores.__getitem__)
         threshold = scores[best] - CHANGE
         changed = 0
         for number, score in enumerate(scores):
@@ -106,7 +115,7 @@ class Aligner:
         ways = bytearray(rows)
         if rows:
             # To end at a shift costs as much as to leave it.
-            final = max(range(len(SHIFTS)), key=lambda number: self._scores[number] + CHANGE * (number == MAX_SHIFT))
+            final = max(range(NUM_STATES), key=lambda state: self._scores[state] + CHANGE * (state == UNSHIFTED))
             for row in range(rows - 1, -1, -1):
                 ways[row] = final
                 if self._changed[row] >> final & 1:
@@ -114,9 +123,9 @@ class Aligner:
         way = np.frombuffer(ways, dtype=np.uint8)
         bounds = [0, *(np.flatnonzero(np.diff(way)) + 1).tolist(), rows]
         for start, stop in pairwise(bounds):
-            number = int(way[start]) if stop > start else MAX_SHIFT
-            if number == MAX_SHIFT:
+            state = int(way[start]) if stop > start else UNSHIFTED
+            if state == UNSHIFTED:
                 continue
-            gain = float((nats[start:stop, number] - nats[start:stop, MAX_SHIFT]).mean())
+            gain = float((nats[start:stop, state] - nats[start:stop, UNSHIFTED]).mean())
             if gain >= MIN_MEAN_GAIN:
-                yield ShiftedRun(start, stop, SHIFTS[number], gain)
+                yield ShiftedRun(start, stop, None if state == NO_SHIFT else SHIFTS[state], gain)

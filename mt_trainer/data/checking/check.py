@@ -125,7 +125,8 @@ def check_corpus(
     evidence, strength = learned_evidence(sample.blocks()), strength_of_alignment(sample.blocks())
     for name, part in parts.items():
         pairs = _rows_of_set(set_pairs[name]) if name in set_pairs else _second_reading(part)
-        usable = evidence if name == "train" or strength >= WEAK else None
+        # A set is judged by what training teaches, where that is anything.
+        usable = evidence if name == "train" or (strength is not None and strength >= WEAK) else None
         found[name] += [
             *part.observations(),
             *traits[name].observations(),

@@ -35,7 +35,8 @@ def write_cleaned(report: CorpusReport, src: BinaryIO, tgt: BinaryIO, dropped: B
                 continue
             reason = Verdict(verdict).name.lower().replace("_", " ")
         source, number = train.source_of(row)
-        dropped.write(f"{train.texts[source].name}\t{number}\t{reason}\n".encode())
+        # A path may hold bytes that are no text.
+        dropped.write(f"{train.texts[source].name}\t{number}\t{reason}\n".encode(errors="surrogateescape"))
     if next(verdicts, None) is not None:
         raise DataError(changed_while_reading(train.texts))
 

@@ -110,9 +110,24 @@ def learned_evidence(blocks: Sequence[Block]) -> Evidence | None:
     """What the sampled blocks teach; None when they are too few to learn from (fewer than 50 pairs).
 
     Each block is first brought to the shift at which its lengths and shared words fit best, so that a corpus whose
-    lines are shifted from some place on teaches as much as any other.
+    lines are shifted from some place on teaches as much as any other. Blocks that do not fit at all by what was learned
+    are left out, and it is learned again.
     """
-    pairs = [pair for block in blocks for pair in _aligned(block)]
+    aligned = [pairs for pairs in (list(_aligned(block)) for block in blocks) if pairs]
+    evidence = _evidence([pair for pairs in aligned for pair in pairs])
+    if evidence is None:
+        return None
+    fits = [_mean_score(evidence, pairs) for pairs in aligned]
+    good = [pairs for pairs, fit in zip(aligned, fits, strict=True) if fit >= 0.5 * float(np.quantile(fits, 0.75))]
+    again = _evidence([pair for pairs in good for pair in pairs]) if len(good) < len(aligned) else None
+    return again or evidence
+
+
+def _mean_score(evidence: Evidence, pairs: Sequence[Pair]) -> float:
+    return sum(evidence.score(src, tgt, evidence.prepared(src)) for src, tgt in pairs) / len(pairs)
+
+
+def _evidence(pairs: Sequence[Pair]) -> Evidence | None:
     if len(pairs) < 50:
         return None
     differences = np.array([tgt.log_length - src.log_length for src, tgt in pairs])
@@ -131,15 +146,16 @@ def learned_evidence(blocks: Sequence[Block]) -> Evidence | None:
     )
 
 
-def strength_of_alignment(blocks: Sequence[Block]) -> float:
+def strength_of_alignment(blocks: Sequence[Block]) -> float | None:
     """Mean evidence of faced pairs less that of any two texts, in nats; near 0 where the sides have nothing in common.
 
-    Learned from every second block and measured on the others: what fits only by chance does not fit there.
+    Learned from every second block and measured on the others: what fits only by chance does not fit there. None for
+    fewer than two blocks, or too little in them.
     """
     evidence = learned_evidence(blocks[::2])
     pairs = [pair for block in blocks[1::2] for pair in _aligned(block)]
     if evidence is None or len(pairs) < 2:
-        return math.inf
+        return None
     chosen = pairs[:: max(1, len(pairs) // 1000)]
     faced = any_two = 0.0
     for number, (src, tgt) in enumerate(chosen):

@@ -5,7 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from mt_trainer.config import TrainConfig
-from mt_trainer.config.resume import RESUMPTION, SCHEDULES_TO_AN_END, refused_on_resume, resumption_of
+from mt_trainer.config.resume import (
+    RESUMPTION,
+    SCHEDULES_TO_AN_END,
+    refused_on_resume,
+    resumption_of,
+    told_on_resume,
+)
 from mt_trainer.config.settings import groups
 
 Load = Callable[..., TrainConfig]
@@ -63,3 +69,26 @@ def test_max_steps_is_fixed_where_the_rate_depends_on_it(load: Load, schedule: s
     override = f"optim.schedule.name={schedule}"
     changes = refused_on_resume(load("", override), load("", override, "training.max_steps=50000"))
     assert changes == [("training.max_steps", 100000, 50000)]
+
+
+@pytest.mark.parametrize(
+    ("override", "is_told"),
+    [
+        ("training.max_steps=5000", True),
+        ("training.max_seconds=60", True),
+        ("training.max_epochs=3", True),
+        ("training.max_tokens=10000", True),
+        ("training.patience=9", True),
+        ("training.keep_checkpoints=9", False),
+        ("evaluation.num_samples=9", False),
+        ("optim.schedule.peak_lr=1", False),
+    ],
+)
+def test_changed_limits_are_taken_and_told(load: Load, override: str, is_told: bool) -> None:
+    assert bool(told_on_resume(load(), load("", override))) == is_told
+
+
+def test_a_key_is_refused_or_told_or_neither(load: Load) -> None:
+    old, new = load(), load("", "training.max_steps=5000", "optim.clip_norm=3", "runtime.cache_folder=x")
+    assert [key for key, _, _ in refused_on_resume(old, new)] == ["optim.clip_norm"]
+    assert [key for key, _, _ in told_on_resume(old, new)] == ["training.max_steps"]

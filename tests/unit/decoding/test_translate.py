@@ -10,6 +10,7 @@ import torch
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.decoding.translate import Translator, build_translator
+from mt_trainer.errors import ConfigError
 from mt_trainer.model.build import build_transformer
 from mt_trainer.tokenizer import TokenizerPair
 
@@ -113,3 +114,58 @@ def test_batches_are_bounded_in_tokens_and_in_beams(monkeypatch: pytest.MonkeyPa
     assert list(machine._batches(lengths)) == [[0, 2], [4, 1], [5, 6, 7], [8]]
     monkeypatch.setattr("mt_trainer.decoding.translate.MAX_ROWS", 1)
     assert list(machine._batches([1, 1])) == [[0], [1]]
+
+
+def test_batches_side_by_side_give_what_one_after_the_other_gives() -> None:
+    texts = [LETTERS[i % 7 : i % 7 + 1 + i % 9] for i in range(40)]
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            found.append(translator(batch_tokens=100, n_best=2).translate(texts))
+            assert torch.get_num_threads() == number  # as before
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_lower_precisions_translate_nearly_alike(precision: str) -> None:
+    texts = [LETTERS[i : i + 3] for i in range(13)]
+    exact, lower = (translator(precision=each).translate(texts) for each in ("fp32", precision))
+    log_probs = [[row[0].log_prob for row in rows] for rows in (exact, lower)]
+    assert log_probs[0] != log_probs[1]
+    # A beam may end elsewhere where two were close.
+    assert sum(b == pytest.approx(a, rel=0.1) for a, b in zip(*log_probs, strict=True)) >= 11
+
+
+def test_a_translator_sees_weights_that_training_has_changed() -> None:
+    machine = translator()
+    [[before]] = machine.translate(["abc"])
+    with torch.no_grad():
+        for parameter in machine.model.decoder.parameters():
+            parameter *= 1.5
+    [[after]] = machine.translate(["abc"])
+    assert before.log_prob != after.log_prob
+
+
+def test_without_onednn_the_model_itself_translates() -> None:
+    whole, bare = translator(), translator()
+    bare.is_packed = False
+    for row, other in zip(whole.translate(TEXTS), bare.translate(TEXTS), strict=True):
+        assert row[0].tokens == other[0].tokens
+        assert row[0].log_prob == pytest.approx(other[0].log_prob, abs=1e-4)
+
+
+def test_int8_is_refused_on_a_gpu() -> None:
+    machine = translator()
+    with pytest.raises(ConfigError, match="int8 is not supported on a GPU") as refused:
+        build_translator(
+            DecodingConfig(precision="int8"),
+            model=machine.model,
+            tokenizers=machine.tokenizers,
+            device=torch.device("cuda"),
+            seed=1,
+        )
+    assert refused.value.problems[0].code == "MT007"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -85,6 +86,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dist.Store:
         raise Ended(code)
 
     monkeypatch.setattr(module.os, "_exit", end)
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.1)
     store = dist.HashStore()
     store.set_timeout(timedelta(seconds=5))
     return store
@@ -142,13 +144,24 @@ def test_a_rank_that_comes_to_its_own_end_is_left_alone(store: dist.Store) -> No
     watch._follow(json.loads(store.get(FAILURE)))
 
 
-def test_the_same_error_on_all_ranks_is_shown_once(store: dist.Store) -> None:
-    error = DivergedError(Problem("MT120", "not finite"))
-    watch_of(store, 1).report(error)
+def test_the_same_problem_on_all_ranks_is_shown_once(store: dist.Store) -> None:
+    watch_of(store, 0).report(DivergedError(Problem("MT120", "not finite", where="crash/step_8.json")))
     with pytest.raises(SystemExit) as caught:
-        watch_of(store, 0).report(error)
+        watch_of(store, 1).report(DivergedError(Problem("MT120", "not finite")))
     assert caught.value.code == 3
-    watch_of(store, 0).report(DivergedError(Problem("MT120", "another one")))
+    watch_of(store, 1).report(DivergedError(Problem("MT120", "another one")))
+
+
+def test_the_main_rank_is_the_one_that_shows_it(store: dist.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is later here, because it writes something down first."""
+    monkeypatch.setattr(module, "FIRST_SECONDS", 60)
+    error = DivergedError(Problem("MT120", "not finite"))
+    main = threading.Timer(0.3, watch_of(store, 0).report, [error])
+    main.start()
+    with pytest.raises(SystemExit):
+        watch_of(store, 1).report(error)
+    assert json.loads(store.get(FAILURE))["rank"] == 0
+    main.join()
 
 
 def test_a_rank_that_a_signal_ended_lets_the_others_unwind(store: dist.Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,13 +153,13 @@ def test_attention_dropout_acts_in_training_only() -> None:
     assert torch.equal(attention(*arguments), attention(*arguments))
 
 
-def test_the_cache_forgets_sentences_and_moves_what_is_written() -> None:
-    # 3 sentences, 1 head, 3 slots of which 2 are written, head_dim 1.
-    keys = torch.tensor([[1.0, 2, 0], [3, 4, 0], [5, 6, 0]]).view(3, 1, 3, 1)
+def test_the_cache_forgets_sentences_and_slots() -> None:
+    # 3 sentences, 4 slots of which 3 are written, 1 head, head_dim 1.
+    keys = torch.tensor([[1.0, 2, 3, 0], [4, 5, 6, 0], [7, 8, 9, 0]]).view(3, 4, 1, 1)
     memory = torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1, 1)
     cache = KeyValueCache(keys.clone(), -keys, memory, -memory)
-    cache.keep(torch.tensor([0, 2]), num_slots=2)
-    assert cache.self_keys[:, :, :2].flatten(1).tolist() == [[1, 2], [5, 6]]
-    assert cache.self_values[:, :, :2].flatten(1).tolist() == [[-1, -2], [-5, -6]]
-    assert cache.self_keys.shape == (2, 1, 3, 1)
+    cache.keep(torch.tensor([0, 2]), torch.tensor([[0, 2], [1, 2]]))
+    assert cache.self_keys[:, :2].flatten(1).tolist() == [[1, 3], [8, 9]]
+    assert cache.self_values[:, :2].flatten(1).tolist() == [[-1, -3], [-8, -9]]
+    assert cache.self_keys.shape == (2, 4, 1, 1)
     assert (cache.memory_keys.flatten().tolist(), cache.memory_values.flatten().tolist()) == ([10, 30], [-10, -30])

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mt_trainer.config.model import ModelConfig
+from mt_trainer.model.attention import KeyValueCache
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.dropout import Dropout
-from mt_trainer.model.transformer import DecoderCache, LayerSizes, Transformer
+from mt_trainer.model.transformer import FORGET_EVERY, DecoderCache, LayerSizes, Transformer
 
 PAD = 0
 
@@ -172,11 +173,29 @@ def _sizes() -> LayerSizes:
     )
 
 
-def test_ancestors_follow_beams() -> None:
+def test_ancestors_follow_beams_and_abandoned_slots_are_forgotten() -> None:
     # 2 sentences, 2 beams, 3 slots: one of the first step, then one of each beam.
     ancestors = torch.tensor([[[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 0, 1]]], dtype=torch.bool)
-    cache = DecoderCache([], torch.ones(2, 4, dtype=torch.bool), ancestors)
-    cache.reorder(torch.tensor([[1, 1, 0], [0, 1, 0]]))  # three beams now
-    assert cache.ancestors.int().tolist() == [[[1, 0, 1], [1, 0, 1], [1, 1, 0]], [[1, 1, 0], [1, 0, 1], [1, 1, 0]]]
+    slots = torch.tensor([[1.0, 2, 3, 0], [4, 5, 6, 0]]).view(2, 4, 1, 1)
+    layer = KeyValueCache(slots.clone(), slots.clone(), torch.zeros(2, 1, 1, 1), torch.zeros(2, 1, 1, 1))
+    cache = DecoderCache([layer], torch.ones(2, 4, dtype=torch.bool), ancestors, length=2)
+    cache.reorder(torch.tensor([[1, 1, 1], [0, 0, 0]]))  # three beams now, of one ancestor in each sentence
+    assert cache.ancestors.int().tolist() == [[[1, 0, 1]] * 3, [[1, 1, 0]] * 3]
+    cache.keep(torch.tensor([0, 1]))
+    assert cache.ancestors.int().tolist() == [[[1, 1]] * 3, [[1, 1]] * 3]
+    assert layer.self_keys[:, :2].flatten(1).tolist() == [[1, 3], [4, 5]]
+    cache.ancestors[1, :, 1] = False
     cache.keep(torch.tensor([1]))
-    assert cache.ancestors.int().tolist() == [[[1, 1, 0], [1, 0, 1], [1, 1, 0]]]
+    assert cache.ancestors.int().tolist() == [[[1]] * 3]
+
+
+def test_slots_are_forgotten_every_few_steps() -> None:
+    table = torch.zeros(1, FORGET_EVERY + 1, 1, 1)
+    layer = KeyValueCache(table, table.clone(), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+    ancestors = torch.eye(2, dtype=torch.bool)[None]
+    cache = DecoderCache([layer], torch.ones(1, 1, dtype=torch.bool), ancestors, length=FORGET_EVERY - 1)
+    cache.reorder(torch.tensor([[1, 1]]))
+    assert cache.ancestors.shape == (1, 2, 2)
+    cache.length += 1
+    cache.reorder(torch.tensor([[1, 1]]))
+    assert cache.ancestors.shape == (1, 2, 1)

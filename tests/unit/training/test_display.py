@@ -60,6 +60,13 @@ def test_no_more_samples_than_sentences() -> None:
     assert [sample.src for sample in spread_samples(eval_set(2), ["a", "b"], number=5)] == ["s0", "s1"]
 
 
+def test_a_rank_that_is_not_the_main_one_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressDisplay(Progress(), TrainingConfig(), CORPUS, is_silent=True) as display:
+        display.say("a line")
+        display.log(Progress(step=1), {"loss": 1.0, "nll": 1.0, "lr": 1.0}, tokens_per_second=1.0)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_without_a_terminal_a_log_point_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     limits = TrainingConfig(max_steps=100)
     with ProgressDisplay(Progress(step=10, seconds=100.0), limits, CORPUS) as display:

@@ -106,7 +106,7 @@ def test_one_more_than_the_budget_is_a_divergence_wherever_it_is_looked_at(watch
         assert divergence.step == 2
         assert divergence.left_out == (stretch(1), stretch(2))
         assert divergence.taken.stretch == stretch(2)
-        assert "step 2 is not finite, nor were those of 1 steps before it" in divergence.reason
+        assert "step 2 is not finite, nor were those of 1 step before it" in divergence.reason
 
 
 @pytest.mark.parametrize(("rise", "diverged"), [(math.log(20) - 1e-3, False), (math.log(20) + 1e-3, True)])

@@ -13,7 +13,7 @@ import torch
 from mt_trainer.errors import CheckpointError
 from mt_trainer.files import EMPTY, Fingerprint, fingerprint
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.records import Records, Window, means_of_steps, per_token
+from mt_trainer.training.records import NoRecords, Records, Window, means_of_steps, per_token
 from mt_trainer.training.step import StepResult
 
 
@@ -247,3 +247,10 @@ def test_records_that_cannot_be_written_say_where_and_how_much_is_free(
     assert problem.code == "MT103"
     assert str(problem.where).startswith(str(folder / name))
     assert re.search(r"No space left on device \(needs [\d,]+ bytes, [\d,]+ are free\)", problem.message)
+
+
+def test_a_rank_that_is_not_the_main_one_writes_nothing(tmp_path: Path) -> None:
+    records = NoRecords()
+    records.write(1, "train", {"loss": 1.0}, {"seconds": 1.0})
+    records.close()
+    assert not any(tmp_path.iterdir())

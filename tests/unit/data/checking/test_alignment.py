@@ -1,6 +1,5 @@
 """Shifted lines are found where they begin, and nowhere else."""
 
-import math
 import random
 
 import pytest
@@ -83,6 +82,7 @@ def test_sides_that_have_nothing_in_common(pairs: Pairs) -> None:
     for row in rows:
         sample.add(*row)
     strength = strength_of_alignment(sample.blocks())
+    assert strength is not None
     assert strength < WEAK
     shifted, unrelated = misalignment(rows, learned_evidence(sample.blocks()), strength=strength, starts=[0])
     assert (shifted.tally.count, unrelated.tally.count) == (0, len(pairs))
@@ -98,12 +98,28 @@ def test_single_pairs_that_do_not_belong_together_are_counted(pairs: Pairs) -> N
     for row in rows:
         sample.add(*row)
     strength = strength_of_alignment(sample.blocks())
-    assert strength > 3 * WEAK
+    assert strength is not None
+    assert strength > 2 * WEAK
     shifted, unrelated = misalignment(rows, learned_evidence(sample.blocks()), strength=strength, starts=[0])
     assert shifted.tally.count == 0
     assert set(unrelated.tally.rows) <= set(wrong)
     assert unrelated.tally.count >= 0.6 * len(wrong)
     assert UNRELATED < 0
+
+
+def test_more_lost_lines_than_can_be_followed_are_unrelated_from_there_on(pairs: Pairs) -> None:
+    src, tgt = sides(pairs)
+    del tgt[900:910]
+    rows = [(number, alignable(*pair)) for number, pair in enumerate(zip(src, tgt, strict=False))]
+    sample = Sample()
+    for row in rows:
+        sample.add(*row)
+    strength = strength_of_alignment(sample.blocks())
+    shifted, unrelated = misalignment(rows, learned_evidence(sample.blocks()), strength=strength, starts=[0])
+    assert shifted.tally.count == 0
+    assert unrelated.tally.count == pytest.approx(590, abs=15)
+    assert unrelated.tally.rows[0] == pytest.approx(900, abs=3)
+    assert unrelated.tally.notes[0].startswith("from here the lines do not belong together, for 5")
 
 
 def test_sources_are_aligned_each_for_itself(pairs: Pairs) -> None:
@@ -124,7 +140,7 @@ def test_too_little_text_is_not_judged(pairs: Pairs) -> None:
     for row, pair in enumerate(pairs[:20]):
         sample.add(row, alignable(*pair))
     assert learned_evidence(sample.blocks()) is None
-    shifted, unrelated = misalignment([], None, strength=math.inf, starts=[0])
+    shifted, unrelated = misalignment([], None, strength=None, starts=[0])
     assert (shifted.total, unrelated.total) == (0, 0)
     assert "too little" in shifted.detail
 

@@ -1,7 +1,8 @@
-"""The micro-batches of a step side by side on a CPU: a thread for each, instead of all threads for every operation.
+"""Batches side by side on a CPU: a thread for each, instead of all threads for every operation.
 
 The operations of a small model are too short to be shared out well, and a thread that is late, because another program
-holds its core, makes all others wait in each of them; here the threads meet once a step (`benchmarks/workers.py`).
+holds its core, makes all others wait in each of them; here the threads meet once a step of training
+(`benchmarks/workers.py`), and once in translating a text.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,16 +25,24 @@ class Workers:
         """Starts `number` of them for a run with `threads` CPU threads."""
         self.number, self._threads = number, threads
         self._share = max(1, threads // number)
-        self._pool = ThreadPoolExecutor(number, thread_name_prefix="micro-batch", initializer=self._set_up_thread)
+        self._pool = ThreadPoolExecutor(number, thread_name_prefix="batch", initializer=self._set_up_thread)
 
     def _set_up_thread(self) -> None:
         torch.set_num_threads(self._share)
         torch.set_flush_denormal(True)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """What `function` gives for each item, in their order. All have ended when it returns or raises."""
+        """What `function` gives for each item, in their order. All have ended when it returns or raises.
+
+        When it is interrupted, items that no thread has begun with are given up.
+        """
         futures = [self._pool.submit(function, item) for item in items]
-        wait(futures)
+        try:
+            wait(futures)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
         return [future.result() for future in futures]
 
     @contextmanager
