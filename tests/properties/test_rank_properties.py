@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from mt_trainer.training.workers import Workers
 from pydantic import TypeAdapter
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from mt_trainer.model.transformer import Transformer
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.teacher_forcing import Teacher, TeacherForcing
 from mt_trainer.training.step import train_step
+from mt_trainer.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
