@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+import torch
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,12 @@ TEXT = st.text(
     max_size=12,
 )
 NAME = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> None:
+    """Hypothesis draws denormal numbers; a run that another test started in this process has the CPU flush them."""
+    torch.set_flush_denormal(False)
 
 
 def values_of(info: FieldInfo) -> SearchStrategy[Any]:
@@ -55,7 +62,6 @@ def values_of_type(annotation: Any, info: FieldInfo) -> SearchStrategy[Any]:
         return st.floats(
             float(smallest), None if largest is None else float(largest), exclude_min=above is not None,
             exclude_max=below is not None, allow_nan=False, allow_infinity=False,
-            allow_subnormal=False,  # a run in the same process has the CPU flush them
         )  # fmt: skip
     if annotation is str:
         return TEXT
