@@ -155,6 +155,7 @@ def compare(
         "job": asdict(job),
         "load": {"idle_cores": measured.idle_cores, "load_averages": measured.load_averages},
         "warning": load_warning(measured, job.threads),
+        "fp32_operations_per_second": best_fp32_rate(measured),
         "rows": rows(measured, workers, outputs, job, references),
         "failures": measured.failures,
     }

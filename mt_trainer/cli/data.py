@@ -56,6 +56,8 @@ def check(
         raise ConfigError(Problem("MT005", message, help=advice))
     if src is not None and overrides:
         raise ConfigError(Problem("MT005", "--set changes keys of a config", help="give --config"))
+    if "" in (src, tgt, src_lang, tgt_lang, *test_src, *test_tgt):
+        raise ConfigError(Problem("MT005", "a path or language is empty", help="`mt-data check --help`"))
     if len(test_src) != len(test_tgt):
         message = f"{len(test_src)} of --test-src, but {len(test_tgt)} of --test-tgt"
         raise ConfigError(Problem("MT005", message, help="give them in pairs"))

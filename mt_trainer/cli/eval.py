@@ -49,8 +49,8 @@ def evaluate(
     all this.
     """
     files = [path for path in (src, ref) if path is not None]
-    if len(files) == 1 or (files and only):
-        message = "--src and --ref belong together, and exclude --only"
+    if len(files) == 1 or (files and only) or "" in files:
+        message = "--src and --ref belong together, are no empty paths, and exclude --only"
         raise ConfigError(Problem("MT005", message, help="mt-eval --run runs/demo --src test.en --ref test.de"))
     if device is not None:
         overrides = [*overrides, f"runtime.device={device}"]

@@ -38,14 +38,18 @@ class EvalSet:
     exact_train_overlap: int | None = None
 
     def describe_overlap(self) -> str:
-        """One line about the pairs that training gives away."""
-        line = f"{self.name}: {len(self.src_texts):,} pairs"
+        """A few words about the pairs that training gives away."""
+        line = f"{len(self.src_texts):,} pairs"
         if self.train_overlap is None:
             return f"{line}; overlap with training not counted"
         line += f"; {self.train_overlap:,} of the sources also occur in training"
-        if CHECKS["overlap"].grade(self.train_overlap, len(self.src_texts)) is Grade.FAULT:
-            line = f"warning: {line}"
         return f"{line} ({self.exact_train_overlap or 0:,} letter for letter)" if self.train_overlap else line
+
+
+def overlap_line(eval_set: EvalSet) -> str:
+    """What a run says of a set when it starts; a warning where `mt-data check` sees a fault."""
+    is_fault = CHECKS["overlap"].grade(eval_set.train_overlap or 0, len(eval_set.src_texts)) is Grade.FAULT
+    return f"{'warning: ' if is_fault else ''}{eval_set.name}: {eval_set.describe_overlap()}"
 
 
 def evaluation_text(source: SourceConfig, *, src_lang: str, tgt_lang: str) -> ParallelText:

@@ -24,6 +24,7 @@ from mt_trainer.data.encoding import all_pairs, changed_while_reading, encode_co
 from mt_trainer.data.evaluation_sets import (
     EvalSet,
     evaluation_text,
+    overlap_line,
     read_evaluation_set,
     require_little_overlap,
     with_overlap,
@@ -129,7 +130,7 @@ def prepare_data(
     counts = CleaningCounts(**corpus.meta["counts"])
     notes = tuple(dict.fromkeys([*corpus.meta["notes"], *(note for each in eval_sets for note in each.notes)]))
     announce(f"training text: {counts.describe()}")
-    for line in [*counts.notable(), *notes, *(eval_set.describe_overlap() for eval_set in eval_sets)]:
+    for line in [*counts.notable(), *notes, *map(overlap_line, eval_sets)]:
         announce(line)
     require_little_overlap({keys[eval_set.name]: eval_set for eval_set in eval_sets}, data.max_overlap)
     test = {eval_set.name: eval_set for eval_set in eval_sets[1:]}

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
 from mt_trainer.distributed.launch import Launch
-from mt_trainer.distributed.signs_of_life import BROKEN_SECONDS, Heard, Lost, find_lost
+from mt_trainer.distributed.lost import BROKEN_SECONDS, Heard, Lost, find_lost
 from mt_trainer.errors import ERROR_KINDS, ExitCode, MtError, Problem
 
 BEAT_SECONDS = 1.0

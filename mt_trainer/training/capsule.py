@@ -5,7 +5,7 @@ The checkpoint that a capsule names stays as long as the capsule does.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,9 @@ from mt_trainer.files import write_whole
 from mt_trainer.training.progress import Stretch
 from mt_trainer.training.step import StepResult
 
+DECISIVE_PACKAGES = ("mt_trainer", "torch", "numpy")
+"""Whose version decides about the last bits."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -26,6 +29,29 @@ class Base:
 
     name: Annotated[str, Field(pattern=r"^step_[0-9]{8,}$")]
     manifest_sha256: str
+
+
+@dataclass(frozen=True)
+class RunMachine:
+    """What a run was computed with: all that decides about the last bits."""
+
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    python: str
+    device: str
+    cpu_capability: str
+    versions: dict[str, str]
+    world_size: Annotated[int, Field(ge=1, le=65536)] = 1
+
+    @classmethod
+    def of(cls, environment: Mapping[str, Any]) -> "RunMachine":
+        """From what `environment.json` has."""
+        return cls(**{field.name: environment[field.name] for field in fields(cls) if field.name in environment})
+
+    def differences(self, here: "RunMachine") -> list[str]:
+        """What is not the same in another place, a line each; how the work is shared out is not looked at."""
+        pairs = [(name, getattr(self, name), getattr(here, name)) for name in ("python", "device", "cpu_capability")]
+        pairs += [(name, self.versions.get(name), here.versions.get(name)) for name in DECISIVE_PACKAGES]
+        return [f"{name} was {before}, here it is {now}" for name, before, now in pairs if before != now]
 
 
 @dataclass(frozen=True)
@@ -44,7 +70,7 @@ class Capsule:
             capsule had not taken the step.
         base: None for the start of the run.
         hashes: of config, corpus, tokenizer, teacher and the files of the objective; None where there is none.
-        machine: versions, device, threads.
+        machine: what it was computed with.
     """
 
     step: int
@@ -57,7 +83,7 @@ class Capsule:
     sums: dict[str, dict[str, str]]
     base: Base | None
     hashes: dict[str, str | None]
-    machine: dict[str, Any]
+    machine: RunMachine
     format: Literal[1] = 1
 
 
@@ -116,12 +142,3 @@ def checkpoints_of_capsules(folder: Path) -> set[str]:
         if base is not None:
             names.add(base.name)
     return names
-
-
-def different_machine(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What of a machine decides about the last bits and is not as it was, a line each."""
-    decisive = ("python", "device", "threads", "cpu_capability")
-    pairs = [(key, then.get(key), now.get(key)) for key in decisive]
-    versions = then.get("versions", {})
-    pairs += [(name, versions.get(name), now["versions"].get(name)) for name in ("mt_trainer", "torch", "numpy")]
-    return [f"{name} was {before}, here it is {here}" for name, before, here in pairs if before != here]

@@ -13,7 +13,7 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
-from mt_trainer.training.capsule import Base, Capsule, numbers_of, write_capsule
+from mt_trainer.training.capsule import Base, Capsule, RunMachine, numbers_of, write_capsule
 from mt_trainer.training.checkpoint import Checkpoint, valid_checkpoints
 from mt_trainer.training.divergence import REMEDY, Divergence
 from mt_trainer.training.manifest import MANIFEST
@@ -117,7 +117,7 @@ class Recovery:
                 "teacher": learner.teacher_hash,
                 "objective_files": learner.objective_files_hash,
             },
-            machine={name: value for name, value in self.machine.items() if name != "command"},
+            machine=RunMachine.of(self.machine),
         )
         try:
             return write_capsule(self.run.crash, capsule, num_roll_backs=progress.num_roll_backs)

@@ -14,11 +14,12 @@ from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.errors import CheckpointError, DivergedError, Problem
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.training.assembly import Parts, assemble
-from mt_trainer.training.capsule import Capsule, different_machine, load_capsule, numbers_of
+from mt_trainer.training.capsule import Capsule, RunMachine, load_capsule, numbers_of
 from mt_trainer.training.checkpoint import load_checkpoint
 from mt_trainer.training.narrowing import Narrowed, Probe
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.recovery import base_of
+from mt_trainer.training.sealed_config import require_config
 from mt_trainer.training.step import StepResult, train_step
 from mt_trainer.training.teacher import load_teacher
 
@@ -63,7 +64,8 @@ def replay(path: Path, *, tell: Callable[[str, str], None]) -> None:
         tell: told what is found, with a word for it in front.
 
     Raises:
-        CheckpointError: MT121, when the capsule is none, or what it needs is not as it was; MT104 for another folder.
+        CheckpointError: MT121, when the capsule is none, or what it needs is not as it was; MT104, when it does not lie
+            in a run; MT102 or MT106, when its checkpoint or the config is damaged.
         DivergedError: MT122, when other numbers came out.
     """
     capsule = load_capsule(path)
@@ -71,6 +73,8 @@ def replay(path: Path, *, tell: Callable[[str, str], None]) -> None:
     prepared = _prepare(path, capsule, tell)
     progress = _go_back(path, prepared, tell)
     for batches in prepared.parts.loader.steps(progress.position):
+        if progress.step >= capsule.step or progress.position > capsule.position:
+            raise _unusable(path, "the steps of the run do not lead to it", "give a capsule as mt-train wrote it")
         if progress.is_left_out:
             progress = progress.passing(batches.after)
             continue
@@ -104,18 +108,13 @@ def replay(path: Path, *, tell: Callable[[str, str], None]) -> None:
 
 def _prepare(path: Path, capsule: Capsule, tell: Callable[[str, str], None]) -> Replay:
     """The run, freshly initialised, with the threads of the capsule; one process does the work of all."""
-    stored = path.absolute().parent.parent / "config.yaml"
-    if not stored.is_file():
-        message = "the folder above the capsule's is not a run folder: it has no config.yaml"
-        help_ = "leave the capsule in the folder `crash` of its run"
-        raise CheckpointError(Problem("MT104", message, where=str(path), help=help_))
-    stored_config = load_config(stored)
-    threads, world_size = capsule.machine.get("threads"), int(capsule.machine.get("world_size", 1))
-    as_then = [f"training.accumulation={stored_config.training.accumulation * world_size}"]
-    as_then += [f"runtime.threads={threads}"] if isinstance(threads, int) else []
+    stored = require_config(path.absolute().parent.parent)
+    stored_config, world_size = load_config(stored), capsule.machine.world_size
+    accumulation = stored_config.training.accumulation * world_size
+    as_then = [f"training.accumulation={accumulation}", f"runtime.threads={capsule.machine.threads}"]
     config = load_config(stored, as_then)
     machine = set_up_machine(config.runtime)
-    differences = different_machine(capsule.machine, environment(machine))
+    differences = capsule.machine.differences(RunMachine.of(environment(machine)))
     tell("machine", machine.describe() + ("" if differences else ", the versions of the capsule"))
     for line in differences:
         tell("differs", f"{line}: the bits may be others")

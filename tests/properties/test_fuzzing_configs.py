@@ -100,6 +100,7 @@ def check(text: bytes) -> None:
         assert "\n" not in problem.where + problem.message + problem.help
 
 
+KEYS = [b"training", b"max_steps", b"data", b"train", b"test", b"objective", b"stages", b"optim", b"schedule", b"model"]
 EDITS = {"recipe": st.sampled_from(RECIPES), "seed": st.integers(0, 2**32), "number": st.integers(1, 6)}
 
 
@@ -118,3 +119,39 @@ def test_an_edited_recipe_is_read_or_refused(recipe: bytes, seed: int, number: i
 @given(**EDITS)
 def test_many_edited_recipes_are_read_or_refused(recipe: bytes, seed: int, number: int) -> None:
     check(edited(recipe, seed, number))
+
+
+BASE = """\
+data:
+  src_lang: en
+  tgt_lang: de
+  train: {format: text, src: a, tgt: b}
+  dev: {format: text, src: c, tgt: d}
+"""
+OVERRIDES = {"setting": st.lists(st.sampled_from([*SCRAPS, *KEYS, b".", b"=", b"0", b"1"]), max_size=12).map(b"".join)}
+
+
+def check_override(setting: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "base.yaml"
+        path.write_text(BASE)
+        try:
+            assert isinstance(load_config(path, [setting.decode("utf-8", "surrogateescape")]), TrainConfig)
+            return
+        except ConfigError as error:
+            refusal = error
+    refusal.render().encode("utf-8")
+    assert all(problem.where and problem.help for problem in refusal.problems)
+
+
+@settings(max_examples=150, deadline=None)
+@given(**OVERRIDES)
+def test_any_setting_of_the_command_line_is_taken_or_refused(setting: bytes) -> None:
+    check_override(setting)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None)
+@given(**OVERRIDES)
+def test_many_settings_of_the_command_line_are_taken_or_refused(setting: bytes) -> None:
+    check_override(setting)

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,13 @@ def test_lines_are_those_of_the_oracle(src: Any, packed: bool) -> None:
         assert list(text.pairs()) == [(line, str(number)) for number, line in enumerate(wanted)]
 
 
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None)
+@given(src=TEXTS, packed=st.booleans())
+def test_many_lines_are_those_of_the_oracle(src: Any, packed: bool) -> None:
+    test_lines_are_those_of_the_oracle.hypothesis.inner_test(src, packed)
+
+
 def valid(line: bytes) -> bool:
     try:
         return "\0" not in line.decode()
@@ -89,6 +97,13 @@ def test_blank_lines_on_either_side_never_shift_a_pair(
     assert kept == [(f"{i}", f"{i}") for i in wanted]
     counts = count_verdicts(verdicts, invalid_text=0)
     assert (counts.read, counts.kept, counts.blank) == (len(blanks), len(wanted), len(blanks) - len(wanted))
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None)
+@given(src=BYTES)
+def test_many_bytes_are_read_or_skipped_as_a_pair(src: Any) -> None:
+    test_any_bytes_are_read_or_skipped_as_a_pair.hypothesis.inner_test(src)
 
 
 SIDES = st.one_of(st.sampled_from(["", " ", "\u3000", "a", "b"]), st.text(max_size=5))

@@ -196,6 +196,10 @@ def test_what_is_not_as_it_was_is_refused_or_told(tmp_path: Path, poison: Poison
     changed(machine=machine | {"versions": machine["versions"] | {"torch": "1.0"}})
     told = replayed(capsule)
     assert told["differs"].startswith("torch was 1.0, here it is")
+    for values in ({"step": 10**6}, {"step": 0}):
+        changed(**values)
+        with pytest.raises(CheckpointError, match="MT121"):
+            replayed(capsule)
     changed(micro_batches=[[[1, 2]]])
     with pytest.raises(DivergedError, match="MT122"):
         replayed(capsule)

@@ -131,10 +131,10 @@ CHECKS = {
             "replace them by spaces",
         ),
         Check(
-            "zero_width", "zero-width characters", 0.01, 0.2, "normalised in training, kept in references", "nothing"
+            "zero_width", "zero-width characters", 0.01, None, "normalised in training, kept in references", "nothing"
         ),
-        Check("bidirectional", "bidi controls", 0.001, 0.2, _IN_TOKENS, "remove them"),
-        Check("not_nfc", "not in NFC", 0.01, None, "normalised in training, kept in references", "`uconv -x nfc`"),
+        Check("bidirectional", "bidi controls", 0.001, None, _IN_TOKENS, "remove them"),
+        Check("not_nfc", "not in NFC", 0.01, None, "normalised in training, kept in references", "`uconv -x any-nfc`"),
         Check(
             "tokenised",
             "already tokenised",

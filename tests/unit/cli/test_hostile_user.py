@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mt_trainer.cli import data as mt_data
 from mt_trainer.cli import eval as mt_eval
 from mt_trainer.cli import run as mt_run
 from mt_trainer.cli import tokenizer as mt_tokenizer
@@ -120,6 +121,7 @@ EVAL = [
     (2, "MT104", ["--run", "nowhere"]),
     (2, "MT104", ["--run", LONG]),
     (2, "MT005", [*DEMO, "--src", "train.en"]),
+    (2, "MT005", [*DEMO, "--src", "", "--ref", ""]),
     (2, "MT050", [*DEMO, "--src", "nowhere", "--ref", "nowhere"]),
     (2, "MT050", [*DEMO, "--src", "a\0b", "--ref", "dev.de"]),
     (4, "MT052", [*DEMO, "--src", "bytes", "--ref", "bytes"]),
@@ -163,6 +165,7 @@ TOKENIZER = [
     (2, "MT005", ["--config", "ende.yaml", "--vocab-size", "10"]),
 ]
 
+FILES = ["--src", "train.en", "--tgt", "train.de"]
 OTHERS: list[tuple[Callable[..., None], int, str, list[str]]] = [
     (mt_tokenizer.inspect, 4, "MT081", ["bytes"]),
     (mt_tokenizer.inspect, 4, "MT081", ["folder"]),
@@ -171,6 +174,29 @@ OTHERS: list[tuple[Callable[..., None], int, str, list[str]]] = [
     (mt_run.verify, 2, "MT104", ["nowhere"]),
     (mt_run.verify, 2, "MT104", ["train.en"]),
     (mt_run.verify, 2, "MT104", [LONG]),
+    (mt_run.replay, 4, "MT121", ["nowhere"]),
+    (mt_run.replay, 4, "MT121", ["folder"]),
+    (mt_run.replay, 4, "MT121", ["bytes"]),
+    (mt_run.replay, 4, "MT121", [LONG]),
+    *(
+        (mt_data.check, status, code, arguments)
+        for status, code, arguments in [
+            (2, "MT005", []),
+            (2, "MT001", ["--config", "nowhere"]),
+            (2, "MT104", ["--run", LONG]),
+            (2, "MT005", ["--src", "train.en"]),
+            (2, "MT005", ["--src", "", "--tgt", ""]),
+            (2, "MT050", ["--src", "nowhere", "--tgt", "folder"]),
+            (2, "MT050", ["--src", "a\0b", "--tgt", "train.de"]),
+            (2, "MT005", [*FILES, "--src-lang", ""]),
+            (2, "MT005", [*FILES, "--test-src", "dev.en"]),
+            (4, "MT081", [*FILES, "--tokenizer", "bytes"]),
+            (2, "MT103", [*FILES, "--write", "train.en"]),
+            (2, "MT103", [*FILES, "--write", LONG]),
+            (2, "MT103", [*FILES, "--json", "folder"]),
+            (2, "MT103", [*FILES, "--json", LONG]),
+        ]
+    ),
 ]
 
 CASES: list[tuple[Callable[..., None], int, str, list[str], bytes]] = [

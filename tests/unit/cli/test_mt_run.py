@@ -26,12 +26,18 @@ def verify(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_an_intact_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    log_bytes = (folder / "metrics.jsonl").stat().st_size
+    checkpoint_bytes = sum(
+        path.stat().st_size
+        for path in (folder / "checkpoints" / "step_00000400").iterdir()
+        if path.name != "MANIFEST.json"
+    )
     assert verify(folder, monkeypatch, capsys) == (
         0,
         "config.yaml                intact   that of 1 checkpoint\n"
         "tokenizer                  intact   that of 1 checkpoint\n"
-        "metrics.jsonl              intact   703 bytes, as far as a checkpoint covers them\n"
-        "checkpoints/step_00000400  intact   50,128 bytes\n"
+        f"metrics.jsonl              intact   {log_bytes} bytes, as far as a checkpoint covers them\n"
+        f"checkpoints/step_00000400  intact   {checkpoint_bytes:,} bytes\n"
         "\n"
         "mine: intact\n",
         "",
@@ -53,12 +59,12 @@ def test_each_damaged_file_is_named_with_the_reason(
 
 
 def test_a_damaged_log(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "metrics.jsonl").write_bytes((folder / "metrics.jsonl").read_bytes()[:-1])
+    content = (folder / "metrics.jsonl").read_bytes()
+    (folder / "metrics.jsonl").write_bytes(content[:-1])
     code, out, _ = verify(folder, monkeypatch, capsys)
     assert code == 4
-    assert (
-        "metrics.jsonl              damaged  the log has 702 bytes, but a checkpoint was saved when it had 703" in out
-    )
+    message = f"the log has {len(content) - 1} bytes, but a checkpoint was saved when it had {len(content)}"
+    assert f"metrics.jsonl              damaged  {message}" in out
 
 
 def test_what_is_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

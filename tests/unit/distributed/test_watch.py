@@ -13,8 +13,7 @@ import torch.distributed as dist
 
 from mt_trainer.distributed import watch as module
 from mt_trainer.distributed.launch import Launch
-from mt_trainer.distributed.signs_of_life import Heard, Lost, find_lost
-from mt_trainer.distributed.watch import FAILURE, Watch
+from mt_trainer.distributed.watch import FAILURE, Heard, Lost, Watch, find_lost
 from mt_trainer.errors import DivergedError, MtError, Problem
 
 

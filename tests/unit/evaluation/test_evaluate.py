@@ -66,7 +66,7 @@ def test_what_a_reader_should_know_is_noted() -> None:
     notes = result(train_overlap=2, notes=("byte order mark removed",)).notes
     assert "byte order mark removed" in notes
     assert "source lines longer than the model can read, and cut: 1" in notes
-    assert any("dev: 3 pairs; 2 of the sources" in note for note in notes)
+    assert "3 pairs; 2 of the sources also occur in training (0 letter for letter)" in notes
 
 
 def test_saved_files_hold_all_digits_and_the_text(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from mt_trainer.objectives import LossSums
 from mt_trainer.training.capsule import (
     Base,
     Capsule,
+    RunMachine,
     checkpoints_of_capsules,
-    different_machine,
     load_capsule,
     numbers_of,
     write_capsule,
@@ -35,7 +35,7 @@ CAPSULE = Capsule(
     sums={"loss": {"value": "nan", "bits": "ffc00000"}},
     base=Base("step_00000010", "ab" * 32),
     hashes={"corpus": "cd" * 32, "teacher": None},
-    machine={"threads": 2, "versions": {"torch": "2.13.0"}},
+    machine=RunMachine(2, "3.12.1", "CPU", "AVX512", {"torch": "2.13.0", "datasets": "4"}, world_size=3),
 )
 
 
@@ -59,6 +59,9 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         {"micro_batches": [[["x"]]]},
         {"position": None},
         {"left_out": [{"start": {}}]},
+        {"machine": {}},
+        {"machine": {**asdict(CAPSULE.machine), "threads": 10**9}},
+        {"machine": {**asdict(CAPSULE.machine), "world_size": 0}},
     ],
     ids=str,
 )
@@ -107,7 +110,12 @@ def test_bits_tell_apart_what_reads_the_same() -> None:
 
 
 def test_what_of_a_machine_decides() -> None:
-    then = {"python": "3.12.1", "threads": 2, "platform": "a", "versions": {"torch": "2.13.0", "datasets": "4"}}
-    now = {"python": "3.12.1", "threads": 2, "platform": "b", "versions": {"torch": "2.14.0", "datasets": "5"}}
-    assert different_machine(then, then) == []
-    assert different_machine(then, now) == ["torch was 2.13.0, here it is 2.14.0"]
+    then = CAPSULE.machine
+    assert then.differences(replace(then, threads=1, world_size=1, versions={**then.versions, "datasets": "5"})) == []
+    now = replace(then, python="3.13.0", versions={"torch": "2.14.0"})
+    assert then.differences(now) == ["python was 3.12.1, here it is 3.13.0", "torch was 2.13.0, here it is 2.14.0"]
+
+
+def test_a_machine_is_read_from_the_environment_of_a_run() -> None:
+    about = {**asdict(CAPSULE.machine), "command": ["mt-train"], "platform": "Linux", "commit": None}
+    assert RunMachine.of(about) == CAPSULE.machine

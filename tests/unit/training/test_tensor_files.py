@@ -47,7 +47,7 @@ def test_parameters_are_written_without_their_gradients(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_file_is_a_value_error(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"\xff" * 100)
+    (tmp_path / "a").write_bytes((100).to_bytes(8, "little") + b"\xff" * 100)
     with pytest.raises(ValueError, match="a is no safetensors file"):
         load_tensors(tmp_path / "a")
 

@@ -1,4 +1,4 @@
-"""What ranks say of themselves, and which of them is lost, to go by it."""
+"""Which rank is lost, judged by what each has last said of itself, and when."""
 
 from dataclasses import dataclass
 from typing import Any
