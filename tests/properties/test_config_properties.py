@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
-import torch
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,12 +28,6 @@ TEXT = st.text(
     max_size=12,
 )
 NAME = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
-
-
-@pytest.fixture(autouse=True)
-def _denormals() -> None:
-    """Hypothesis draws denormal numbers; a run that another test started in this process has the CPU flush them."""
-    torch.set_flush_denormal(False)
 
 
 def values_of(info: FieldInfo) -> SearchStrategy[Any]:

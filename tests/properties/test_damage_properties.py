@@ -33,7 +33,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         os.chdir(before)
         torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
     return folder / "run"
 
 

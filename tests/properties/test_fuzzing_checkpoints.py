@@ -39,12 +39,6 @@ NAMES_OF_KEYS = "step dev bleu nll progress format files log config environment 
 KEYS = st.sampled_from([*NAMES_OF_KEYS.split(), *FILES])
 
 
-@pytest.fixture(autouse=True)
-def _denormals() -> None:
-    """Hypothesis draws denormal numbers; a run that another test started in this process has the CPU flush them."""
-    torch.set_flush_denormal(False)
-
-
 @cache
 def good_files() -> dict[str, bytes]:
     """The files of a good checkpoint."""

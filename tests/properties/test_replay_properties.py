@@ -63,7 +63,6 @@ def same_settings_afterwards(texts: Path, monkeypatch: pytest.MonkeyPatch) -> It
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ EMBEDDING = frozenset({Statistic.EXPECTED_EMBEDDING})
 @pytest.mark.parametrize(
     ("device", "needs", "dtype", "buffer_bytes", "vocab_size", "expected"),
     [
-        (CPU, NOTHING, torch.float32, None, 32_000, 160),  # 20 MiB / 128,000 bytes = 163.8, in sixteens
+        (CPU, NOTHING, torch.float32, None, 32_000, 320),  # 10 Mi logits / 32,000 = 327.7, in sixteens
         (CPU, NOTHING, torch.bfloat16, None, 32_000, 320),
-        (CPU, EMBEDDING, torch.float32, None, 32_000, 80),  # a second matrix of the size of the logits
+        (CPU, EMBEDDING, torch.float32, None, 32_000, 160),  # a second matrix of the size of the logits
         (CPU, NOTHING, torch.float32, 2**20, 8_000, 32),  # 32.8
         (CPU, NOTHING, torch.float32, None, 1_000_000, 16),  # no fewer
         (GPU, NOTHING, torch.bfloat16, None, 32_000, 4_784),  # 2 GiB / (2 + 3 * 4) bytes / 32,000 = 4,793.5
