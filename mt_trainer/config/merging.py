@@ -20,7 +20,8 @@ ONE_OR_MORE = ("data", "train")
 MOST_LAYERS = 16
 """Files that extend one another at most."""
 
-_KEY = re.compile(r"[^.=\s]+(\.[^.=\s]+)*")
+_PART = r"[^.=\s\ud800-\udfff]+"  # what Python makes of bytes that are no text is not part of any key
+_KEY = re.compile(rf"{_PART}(\.{_PART})*")
 
 
 @dataclass(frozen=True)
