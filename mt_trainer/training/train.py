@@ -135,15 +135,20 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             log = StepLog(window, progress, records, display)
             route = Route(parts.loader, progress.position)
             saved_step, is_judged = progress.step, resumed is not None and resumed.is_validated
+
+            def agreed() -> tuple[int, ...]:
+                """Whether a limit is reached and which signal came, on any rank, as things stand."""
+                return ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+
             with stop.deferred():
-                is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                is_over, signal_code = agreed()
                 while not signal_code and not (is_over and is_judged):
                     is_log_line = False
                     if not is_over:
                         batches, step = next(route), progress.step + 1
                         if progress.is_left_out:
                             progress = progress.passing(batches.after)
-                            is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                            is_over, signal_code = agreed()
                             continue
                         lr = parts.schedule(step)
                         result = train_step(
@@ -168,7 +173,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         is_judged, is_log_line = False, step % limits.log_every_steps == 0
                         if step == start.step + STEPS_BEFORE_ESTIMATE:
                             display.say(expected_time(progress, limits, data.train, since=start))
-                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                        is_over, signal_code = agreed()
 
                     divergence = None
                     is_end = is_over and not signal_code
@@ -189,7 +194,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         route.go_back(progress.position)
                         log.go_on(window, progress)
                         saved_step, is_judged = progress.step, True
-                        is_over, signal_code = ranks.largest(progress.is_over(limits), stop.exit_code or 0)
+                    if is_validation or divergence is not None:  # patience, or the time that it took
+                        is_over, signal_code = agreed()
 
                 (signal_code,) = ranks.largest(stop.exit_code or signal_code)
                 if signal_code:

@@ -198,6 +198,15 @@ def test_no_generator_has_anything_to_remember(
     assert_same_run(tmp_path / "disturbed", uninterrupted)
 
 
+def test_no_step_is_taken_after_patience_has_run_out(tmp_path: Path) -> None:
+    """The first validation is the best; after two more it ends, though the limit of steps is not reached."""
+    impatient = ("training.patience=2", "training.validate_every_steps=3", "optim.schedule.peak_lr=1e-9")
+    run(tmp_path / "run", *impatient)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 9
+    assert max(path.name for path in (tmp_path / "run/checkpoints").glob("step_*")) == "step_00000009"
+
+
 def test_patience_is_counted_on(tmp_path: Path, signal_at: Callable[[int], None]) -> None:
     """The run ends at the same validation, however often it was stopped before."""
     impatient = ("training.patience=3", "training.validate_every_steps=1", "optim.schedule.peak_lr=1e-9")
