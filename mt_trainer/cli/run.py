@@ -34,7 +34,7 @@ def replay(
     Exit status: 0 the numbers of the capsule came out again, 3 others did, 4 the capsule or what it needs is damaged or
     gone.
     """
-    from mt_trainer.training.replay import replay as go_through
+    from mt_trainer.training.diverging.replay import replay as go_through
 
     go_through(capsule, tell=lambda what, text: typer.echo(f"{what:<10} {text}"))
 

@@ -18,7 +18,7 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_loader, rows_per_step
 from mt_trainer.training.display import duration, summary
-from mt_trainer.training.divergence import require_finite
+from mt_trainer.training.diverging.divergence import require_finite
 from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder

@@ -10,7 +10,7 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import (
+from mt_trainer.training.checkpoints.checkpoint import (
     Checkpoint,
     SelectBy,
     best_checkpoint,

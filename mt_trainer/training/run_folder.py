@@ -29,9 +29,9 @@ from mt_trainer.config.resume import refused_on_resume, told_on_resume
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
-from mt_trainer.training.capsule import checkpoints_of_capsules
-from mt_trainer.training.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
-from mt_trainer.training.retention import prune
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
+from mt_trainer.training.checkpoints.retention import prune
+from mt_trainer.training.diverging.capsule import checkpoints_of_capsules
 from mt_trainer.training.sealed_config import CONFIG_FILE, read_sealed_config, write_sealed_config
 
 BEFORE_CONFIG = {"environment.json", "data.json", "tokenizer.model", "tokenizer.src.model", "tokenizer.tgt.model"}

@@ -28,13 +28,13 @@ from mt_trainer.training.display import (
     spread_samples,
     summary,
 )
-from mt_trainer.training.divergence import Taken, Watch
+from mt_trainer.training.diverging.divergence import Taken, Watch
+from mt_trainer.training.diverging.recovery import Recovery, Route
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones
 from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress, Stretch
 from mt_trainer.training.records import NoRecords, Records, Window
-from mt_trainer.training.recovery import Recovery, Route
 from mt_trainer.training.run_folder import RunFolder, changed_environment
 from mt_trainer.training.signals import stop_on_signals
 from mt_trainer.training.step import train_step

@@ -8,7 +8,7 @@ from pathlib import Path
 from mt_trainer.artefacts import read_json, require_file
 from mt_trainer.errors import CheckpointError, MtError
 from mt_trainer.tokenizer import stored_hash
-from mt_trainer.training.checkpoint import ASIDE, Checkpoint, checkpoint_folders, load_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import ASIDE, Checkpoint, checkpoint_folders, load_checkpoint
 from mt_trainer.training.records import log_before
 from mt_trainer.training.sealed_config import CONFIG_FILE, SealedConfig, read_sealed_config, require_config
 

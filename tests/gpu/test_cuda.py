@@ -31,7 +31,7 @@ from mt_trainer.objectives.running_quantile import RunningQuantile
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 from mt_trainer.optim import ExponentialMovingAverage, build_optimizer, load_optimizer_tensors, optimizer_tensors
 from mt_trainer.teacher_forcing import Teacher, TeacherForcing
-from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from mt_trainer.training.records import Window
 from mt_trainer.training.step import StepResult, train_step
 

@@ -13,7 +13,7 @@ from kill_test import new_folder
 from mt_trainer.config import load_config
 from mt_trainer.errors import CheckpointError
 from mt_trainer.tokenizer import stored_hash
-from mt_trainer.training.checkpoint import load_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.records import log_before
 from mt_trainer.training.run_folder import RunFolder

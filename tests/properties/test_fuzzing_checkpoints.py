@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mt_trainer.errors import CheckpointError
 from mt_trainer.files import EMPTY, fingerprint
-from mt_trainer.training.checkpoint import (
+from mt_trainer.training.checkpoints.checkpoint import (
     MODEL,
     OPTIMIZER,
     STATE,
@@ -26,7 +26,7 @@ from mt_trainer.training.checkpoint import (
     score_on_dev,
     valid_checkpoints,
 )
-from mt_trainer.training.manifest import MANIFEST, Manifest, Origin
+from mt_trainer.training.checkpoints.manifest import MANIFEST, Manifest, Origin
 
 FILES = (MODEL, OPTIMIZER, STATE)
 GOOD_STATE = {"step": 3, "dev": {"bleu": 1.0, "nll": 2.0}, "progress": {"step": 3}}

@@ -24,7 +24,7 @@ from mt_trainer.config import load_config
 from mt_trainer.data.loader import Loader, Position
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.training import train as module
-from mt_trainer.training.checkpoint import Checkpoint, score_on_dev, valid_checkpoints
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, score_on_dev, valid_checkpoints
 from mt_trainer.training.train import train
 
 MAX_STEPS = 14

@@ -12,7 +12,7 @@ import torch
 from mt_trainer.config import load_config
 from mt_trainer.errors import CheckpointError, DivergedError
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.replay import replay
+from mt_trainer.training.diverging.replay import replay
 from mt_trainer.training.train import train
 
 CONFIG = """\

@@ -77,7 +77,7 @@ def load_config(path: str) -> object:
 
 
 def load_checkpoint(path: str) -> object:
-    from mt_trainer.training.checkpoint import load_checkpoint, score_on_dev
+    from mt_trainer.training.checkpoints.checkpoint import load_checkpoint, score_on_dev
 
     checkpoint = load_checkpoint(Path(path))
     return checkpoint.step, score_on_dev(checkpoint, "bleu"), checkpoint.model(), checkpoint.optimizer()
@@ -139,7 +139,7 @@ def verify_run(path: str) -> object:
 
 
 def load_capsule(path: str) -> object:
-    from mt_trainer.training.capsule import load_capsule
+    from mt_trainer.training.diverging.capsule import load_capsule
 
     return load_capsule(Path(path))
 

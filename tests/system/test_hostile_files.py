@@ -27,8 +27,8 @@ from mt_trainer.data.corpus import CorpusWriter
 from mt_trainer.files import EMPTY, Fingerprint
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import FILES, MODEL, OPTIMIZER, STATE, save_checkpoint
-from mt_trainer.training.manifest import MANIFEST, Manifest, Origin, read_manifest
+from mt_trainer.training.checkpoints.checkpoint import FILES, MODEL, OPTIMIZER, STATE, save_checkpoint
+from mt_trainer.training.checkpoints.manifest import MANIFEST, Manifest, Origin, read_manifest
 from mt_trainer.training.sealed_config import read_sealed_config, write_sealed_config
 
 PROGRAM = Path(__file__).with_name("audited_loading.py")

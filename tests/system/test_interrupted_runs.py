@@ -21,7 +21,7 @@ from pathlib import Path
 
 from kill_test import PHASES, Phases, differences, left_alone, new_folder, start
 from mt_trainer.training import train as module
-from mt_trainer.training.checkpoint import valid_checkpoints
+from mt_trainer.training.checkpoints.checkpoint import valid_checkpoints
 
 out, phases = Path.cwd(), Phases()
 expected, durations = left_alone(out, phases)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 
 CONFIG = """\
 data:

@@ -39,14 +39,15 @@ from mt_trainer.machine import set_up_machine
 from mt_trainer.objectives import build_objective
 from mt_trainer.objectives.building.vocabulary_files import read_prior
 from mt_trainer.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
-from mt_trainer.training import checkpoint, manifest, recovery, replay
 from mt_trainer.training.building import build_model
-from mt_trainer.training.capsule import load_capsule
-from mt_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints import checkpoint, manifest
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.manifest import Origin
+from mt_trainer.training.diverging import recovery, replay
+from mt_trainer.training.diverging.capsule import load_capsule
+from mt_trainer.training.diverging.recovery import Recovery
 from mt_trainer.training.loading import load_run
-from mt_trainer.training.manifest import Origin
 from mt_trainer.training.progress import Progress
-from mt_trainer.training.recovery import Recovery
 from mt_trainer.training.run_folder import RunFolder
 from mt_trainer.training.teacher import RunTeacher
 

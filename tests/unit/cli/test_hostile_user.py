@@ -18,8 +18,8 @@ from mt_trainer.config import load_config
 from mt_trainer.files import EMPTY
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model
-from mt_trainer.training.checkpoint import save_checkpoint
-from mt_trainer.training.manifest import Origin
+from mt_trainer.training.checkpoints.checkpoint import save_checkpoint
+from mt_trainer.training.checkpoints.manifest import Origin
 from mt_trainer.training.run_folder import RunFolder
 
 CONFIG = """\

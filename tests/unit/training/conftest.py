@@ -8,8 +8,8 @@ import torch
 
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.files import EMPTY
-from mt_trainer.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mt_trainer.training.manifest import Origin
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.manifest import Origin
 
 
 @pytest.fixture

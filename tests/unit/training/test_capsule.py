@@ -12,7 +12,7 @@ import torch
 from mt_trainer.data.loader import Position
 from mt_trainer.errors import CheckpointError
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.capsule import (
+from mt_trainer.training.diverging.capsule import (
     Base,
     Capsule,
     RunMachine,

@@ -17,8 +17,8 @@ from torch import nn
 
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.files import Fingerprint
-from mt_trainer.training import checkpoint as module
-from mt_trainer.training.checkpoint import (
+from mt_trainer.training.checkpoints import checkpoint as module
+from mt_trainer.training.checkpoints.checkpoint import (
     Checkpoint,
     load_checkpoint,
     load_parameters,
@@ -26,7 +26,7 @@ from mt_trainer.training.checkpoint import (
     save_checkpoint,
     valid_checkpoints,
 )
-from mt_trainer.training.manifest import Origin
+from mt_trainer.training.checkpoints.manifest import Origin
 
 FILES = ("MANIFEST.json", "model.safetensors", "optimizer.safetensors", "state.json")
 Save = Callable[..., Checkpoint]
@@ -309,6 +309,6 @@ def test_what_this_process_has_written_or_verified_is_not_read_again(
 def test_a_removed_checkpoint_vanishes_as_a_whole(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while it is being removed, it is hidden already: never half a checkpoint that looks damaged."""
     checkpoint = save(7, bleu=1.0)
-    monkeypatch.setattr("mt_trainer.training.checkpoint.shutil.rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr("mt_trainer.training.checkpoints.checkpoint.shutil.rmtree", lambda path, ignore_errors: None)
     remove_checkpoint(checkpoint)
     assert valid_checkpoints(tmp_path / "checkpoints") == ([], [])

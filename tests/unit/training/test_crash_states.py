@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mt_trainer.errors import CheckpointError
-from mt_trainer.training.checkpoint import Checkpoint, valid_checkpoints
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, valid_checkpoints
 
 Save = Callable[..., Checkpoint]
 

@@ -11,7 +11,7 @@ import torch
 
 from mt_trainer.decoding.translate import build_translator
 from mt_trainer.optim import build_optimizer, load_optimizer_tensors, optimizer_tensors
-from mt_trainer.training.checkpoint import load_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.verify import verify_run

@@ -11,7 +11,7 @@ from mt_trainer.data.loader import Loader, PairList, Position
 from mt_trainer.model.build import build_transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.narrowing import Probe, smallest_failing
+from mt_trainer.training.diverging.narrowing import Probe, smallest_failing
 
 V = 40
 CULPRIT = 11

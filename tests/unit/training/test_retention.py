@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mt_trainer.training.checkpoint import Checkpoint
-from mt_trainer.training.retention import average_newest, prune
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint
+from mt_trainer.training.checkpoints.retention import average_newest, prune
 
 Save = Callable[..., Checkpoint]
 

@@ -18,9 +18,9 @@ from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.errors import CheckpointError, ExitCode
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model, max_positions_of
-from mt_trainer.training.checkpoint import Checkpoint, best_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, best_checkpoint, save_checkpoint
+from mt_trainer.training.checkpoints.manifest import Origin
 from mt_trainer.training.loading import load_run
-from mt_trainer.training.manifest import Origin
 from mt_trainer.training.run_folder import RunFolder, changed_environment, recorded_overlap
 from mt_trainer.training.verify import verify_run
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from mt_trainer.files import write_new
-from mt_trainer.training.tensor_files import DTYPES, load_tensors, serialized
+from mt_trainer.training.checkpoints.tensor_files import DTYPES, load_tensors, serialized
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mt_trainer.training.checkpoint import SelectBy, best_checkpoint, remove_checkpoint, valid_checkpoints
+from mt_trainer.training.checkpoints.checkpoint import SelectBy, best_checkpoint, remove_checkpoint, valid_checkpoints
 
 
 def prune(folder: Path, *, keep: int, select_by: SelectBy, needed: Collection[str]) -> None:

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from mt_trainer.artefacts import read_json, require_file
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import Fingerprint, fingerprint, room, sync, write_new
-from mt_trainer.training.checkpoint_state import require_state
-from mt_trainer.training.manifest import MANIFEST, Manifest, Origin, read_manifest
-from mt_trainer.training.tensor_files import load_tensors, serialized
+from mt_trainer.training.checkpoints.checkpoint_state import require_state
+from mt_trainer.training.checkpoints.manifest import MANIFEST, Manifest, Origin, read_manifest
+from mt_trainer.training.checkpoints.tensor_files import load_tensors, serialized
 
 SelectBy = Literal["bleu", "nll"]
 

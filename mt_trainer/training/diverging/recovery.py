@@ -13,10 +13,10 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
-from mt_trainer.training.capsule import Base, Capsule, RunMachine, numbers_of, write_capsule
-from mt_trainer.training.checkpoint import Checkpoint, valid_checkpoints
-from mt_trainer.training.divergence import REMEDY, Divergence
-from mt_trainer.training.manifest import MANIFEST
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, valid_checkpoints
+from mt_trainer.training.checkpoints.manifest import MANIFEST
+from mt_trainer.training.diverging.capsule import Base, Capsule, RunMachine, numbers_of, write_capsule
+from mt_trainer.training.diverging.divergence import REMEDY, Divergence
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
 from mt_trainer.training.run_folder import RunFolder

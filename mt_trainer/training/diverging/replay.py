@@ -14,11 +14,11 @@ from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.errors import CheckpointError, DivergedError, Problem
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.training.assembly import Parts, assemble
-from mt_trainer.training.capsule import Capsule, RunMachine, load_capsule, numbers_of
-from mt_trainer.training.checkpoint import load_checkpoint
-from mt_trainer.training.narrowing import Narrowed, Probe
+from mt_trainer.training.checkpoints.checkpoint import load_checkpoint
+from mt_trainer.training.diverging.capsule import Capsule, RunMachine, load_capsule, numbers_of
+from mt_trainer.training.diverging.narrowing import Narrowed, Probe
+from mt_trainer.training.diverging.recovery import base_of
 from mt_trainer.training.progress import Progress
-from mt_trainer.training.recovery import base_of
 from mt_trainer.training.sealed_config import require_config
 from mt_trainer.training.step import StepResult, train_step
 from mt_trainer.training.teacher import load_teacher
