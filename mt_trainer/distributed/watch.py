@@ -151,8 +151,9 @@ class Watch:
             last = now
             silence = min(self._timeout, BROKEN_SECONDS) if self._is_broken.is_set() else self._timeout
             lost = find_lost(self._heard, own_rank=self._launch.rank, silence=silence, timeout=self._timeout, now=now)
-            if lost is not None:  # what it said last may be old; all ranks are at one step
-                self._accuse(replace(lost, step=max(lost.step, self.step)))
+            if lost is not None:  # what it said last may be old; the others are at the step that it misses
+                step = max(self.step, *(each.step for each in self._heard.values()))
+                self._accuse(replace(lost, step=step))
                 return
 
     def _speak(self) -> None:
