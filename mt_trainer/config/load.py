@@ -119,6 +119,8 @@ def _with(value: Any, path: Sequence[str], new: Any) -> Any:
     if isinstance(value, tuple):
         index = int(part)
         return (*value[:index], _with(value[index], rest, new), *value[index + 1 :])
+    if rest and part not in value:  # left out before, for another fault
+        return value
     entries = {key: entry for key, entry in value.items() if key != part or rest or new is not _NOTHING}
     if rest or new is not _NOTHING:
         entries[part] = _with(entries.get(part), rest, new)

@@ -11,7 +11,9 @@ def require_state(state: Any) -> dict[str, Any]:
     """
     if not isinstance(state, dict) or not {"step", "dev"} <= state.keys() or type(state["step"]) is not int:
         raise ValueError("state.json lacks what it must say")
-    scores = (state["dev"] or {}).values() if isinstance(state["dev"], dict | None) else [state["dev"]]
+    if not isinstance(state["dev"], dict | None):
+        raise ValueError("state.json has no scores on dev where they should be")
+    scores = (state["dev"] or {}).values()
     if not all(type(score) is float or (type(score) is int and abs(score) < 2**63) for score in scores):
         raise ValueError("state.json has scores on dev that are no numbers")
     return state
