@@ -110,7 +110,10 @@ def clear_unfinished(folder: Path) -> None:
         OSError: something cannot be removed.
     """
     for path in folder.glob("*.unfinished"):
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():  # whether a folder can be made was tried
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -76,11 +76,11 @@ RESUMPTION: dict[str, Resumption] = {
     "training.keep_checkpoints": "harmless",
     # the average is itself a checkpoint and can be the best; those it needs may be gone already
     "training.average_checkpoints": "fixed",
-    # they decide how far a run goes, not what a step computes; no checkpoint is written after a divergence
-    "training.max_skipped_steps": "harmless",
-    "training.max_ppl_ratio": "harmless",
-    "training.on_divergence": "harmless",
-    "training.max_roll_backs": "harmless",
+    # they decide whether a run ends or goes back, from where it then is another
+    "training.max_skipped_steps": "limit",
+    "training.max_ppl_ratio": "limit",
+    "training.on_divergence": "limit",
+    "training.max_roll_backs": "limit",
     "training.ema_decay": "fixed",
     # the search and the tokeniser of BLEU change the dev BLEU that the best checkpoint was chosen by
     "decoding.strategy": "fixed",

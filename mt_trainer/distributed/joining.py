@@ -43,15 +43,15 @@ def joined(launch: Launch, device: torch.device, *, timeout_seconds: float) -> I
     store = _connect(timeout_seconds)
     watch = Watch(_connect(timeout_seconds), launch, timeout_seconds=timeout_seconds)
     watch.start()
-    dist.init_process_group(
-        "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl",
-        store=PrefixStore("groups", store),
-        rank=launch.rank,
-        world_size=launch.world_size,
-        timeout=timedelta(seconds=2 * timeout_seconds + 60),  # the watch comes first, and knows more
-    )
-    ranks = JoinedRanks(launch, store, watch)
     try:
+        dist.init_process_group(
+            "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl",
+            store=PrefixStore("groups", store),
+            rank=launch.rank,
+            world_size=launch.world_size,
+            timeout=timedelta(seconds=2 * timeout_seconds + 60),  # the watch comes first, and knows more
+        )
+        ranks = JoinedRanks(launch, store, watch)
         yield ranks
         ranks.leave()
     except BaseException as error:
@@ -133,13 +133,16 @@ class JoinedRanks(Ranks):
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main rank goes through the block first."""
+        """The main rank goes through the block first, and waits at its end for the others."""
         key = self._next_key()
         if not self.is_main:
             self._wait_for([key])
         yield
         if self.is_main:
             self._store.set(key, "")
+            self._wait_for([f"{key}/{rank}" for rank in range(1, self.world_size)])
+        else:
+            self._store.set(f"{key}/{self.rank}", "")
 
     def require_same(self, facts: Mapping[str, str | None]) -> None:
         """Compare with what the main rank has."""

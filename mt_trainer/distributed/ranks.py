@@ -55,7 +55,7 @@ class Ranks:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main rank goes through the block first, and then the others."""
+        """The main rank goes through the block first, and then the others; all leave it together."""
         yield
 
     def require_same(self, facts: Mapping[str, str | None]) -> None:

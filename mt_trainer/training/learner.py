@@ -14,8 +14,9 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.model import Transformer
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import ExponentialMovingAverage, load_optimizer_tensors, optimizer_tensors
-from mt_trainer.training.checkpoints.checkpoint import Checkpoint, load_parameters, save_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from mt_trainer.training.checkpoints.manifest import Origin
+from mt_trainer.training.checkpoints.parameters import load_parameters
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window
 from mt_trainer.training.run_folder import RunFolder

@@ -16,10 +16,9 @@ from mt_trainer.training.checkpoints.checkpoint import (
     best_checkpoint,
     checkpoint_folders,
     load_checkpoint,
-    load_parameters,
     read_checkpoint,
-    require_parameters,
 )
+from mt_trainer.training.checkpoints.parameters import load_parameters, require_parameters
 from mt_trainer.training.sealed_config import read_sealed_config
 
 

@@ -12,7 +12,8 @@ from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
 from mt_trainer.files import room, write_whole
 from mt_trainer.teacher_forcing import TeacherForcing
-from mt_trainer.training.checkpoints.checkpoint import load_parameters, save_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import save_checkpoint
+from mt_trainer.training.checkpoints.parameters import load_parameters
 from mt_trainer.training.checkpoints.retention import average_newest
 from mt_trainer.training.diverging.divergence import Divergence, Watch
 from mt_trainer.training.learner import Learner

@@ -205,6 +205,8 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         f"stopped by a signal after step {progress.step:,}; the same command goes on from there"
                     )
                     return Outcome(ExitCode(signal_code), None)
+            if stop.exit_code is not None:  # it came after the last look
+                raise SystemExit(int(stop.exit_code))
 
             announce(
                 f"trained {progress.step:,} steps on {progress.num_tokens:,} tokens in {duration(progress.seconds)}"

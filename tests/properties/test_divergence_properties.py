@@ -226,6 +226,21 @@ def test_going_back_survives_an_interruption(fault: str, step: int, arrange: Arr
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
+def test_what_a_signal_left_on_the_way_to_a_divergence_is_not_gone_on_from(arrange: Arrange, tmp_path: Path) -> None:
+    """Stopped before the bad step, then again after going back, at an earlier step than before."""
+    bad: Any = {"explodes": (7,)}
+    arrange(**bad)
+    run(tmp_path / "whole", *ROLL_BACK)
+    for step in (6, 5):
+        arrange(**bad, signal_at=step)
+        assert run(tmp_path / "stopped", *ROLL_BACK).exit_code == ExitCode.TERMINATED
+    names = sorted(path.name for path in (tmp_path / "stopped/checkpoints").iterdir())
+    assert names[-1] == "step_00000005"
+    arrange(**bad)
+    assert run(tmp_path / "stopped", *ROLL_BACK).exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
 def test_a_run_killed_after_going_back_goes_back_again(
     arrange: Arrange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

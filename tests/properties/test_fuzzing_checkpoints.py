@@ -45,19 +45,19 @@ def good_files() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(
             Path(folder),
-            "step_3",
+            "step_00000003",
             model={"weight": torch.ones(2, 2)},
             optimizer={"exp_avg.weight": torch.zeros(2, 2)},
             state=GOOD_STATE,
             origin=Origin(EMPTY, "c" * 64, "d" * 64, "e" * 64, {"threads": 1}),
         )
-        return {path.name: path.read_bytes() for path in (Path(folder) / "step_3").iterdir()}
+        return {path.name: path.read_bytes() for path in (Path(folder) / "step_00000003").iterdir()}
 
 
 def with_checkpoint(check: Callable[[Path], None]) -> None:
     """Run a check on the folder of a good checkpoint, alone in its run."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "step_3"
+        path = Path(folder) / "step_00000003"
         path.mkdir()
         for name, content in good_files().items():
             (path / name).write_bytes(content)

@@ -7,16 +7,17 @@ step_00012000/
 └── MANIFEST.json           SHA-256 and size of each file, and what they belong to; written last
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mt_trainer.artefacts import read_json, require_file
 from mt_trainer.errors import CheckpointError, Problem
@@ -32,6 +33,8 @@ FILES = frozenset({MODEL, OPTIMIZER, STATE})
 
 ASIDE = ".old"
 """Ending of a checkpoint that is being replaced by one of the same name, until that one stands."""
+
+_NAME = re.compile(rf"(step_\d{{8,}}|average)({re.escape(ASIDE)})?")
 
 Traces = tuple[tuple[int, ...], ...]
 """What a change of a folder's files would show in: their inodes, sizes and times."""
@@ -121,6 +124,9 @@ def save_checkpoint(
         }
         write_new(temporary / MANIFEST, [Manifest(files, origin).to_bytes()])
         sync(temporary)
+        for written, expected in files.items():
+            if fingerprint(temporary / written) != expected:
+                raise OSError(errno.EIO, f"{written} is read back otherwise than it was written")
         if final.exists():
             os.rename(final, aside)
             sync(folder)
@@ -188,6 +194,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 raise ValueError(f"{name} has {size:,} bytes, not {manifest.files[name].bytes:,}")
         _require(path, STATE, manifest, fingerprint(path / STATE))
         state = require_state(read_json(path / STATE))
+        name = f"step_{state['step']:08d}" if "progress" in state else "average"
+        if path.name.removesuffix(ASIDE) != name:
+            raise ValueError(f"it is not called {name}")
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     return Checkpoint(path, state, manifest)
@@ -234,10 +243,13 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """The checkpoints of a run, damaged or not, oldest first; one that was being replaced where nothing replaced it."""
+    """The checkpoints of a run, damaged or not, oldest first; one that was being replaced where nothing replaced it.
+
+    Folders with other names, such as copies that somebody has made, are none of them.
+    """
     if not folder.is_dir():
         return []
-    names = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    names = {path.name for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)}
     kept = [name for name in names if not (name.endswith(ASIDE) and name.removesuffix(ASIDE) in names)]
     return [folder / name for name in sorted(kept, key=lambda name: (len(name.removesuffix(ASIDE)), name))]
 
@@ -276,25 +288,3 @@ def best_checkpoint(checkpoints: list[Checkpoint], select_by: SelectBy) -> Check
     if not any(checkpoint.is_validated for checkpoint in checkpoints):
         return checkpoints[-1]
     return max(checkpoints, key=lambda checkpoint: (score_on_dev(checkpoint, select_by), -checkpoint.step))
-
-
-@torch.no_grad()
-def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model the weights of a checkpoint; tied ones are stored once.
-
-    Raises:
-        CheckpointError: MT102, when the names or shapes are not those of the model.
-    """
-    require_parameters(model, tensors)
-    for name, parameter in model.named_parameters():
-        parameter.copy_(tensors[name])
-
-
-def require_parameters(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Hold names and shapes of weights against a model, which need have no numbers yet; MT102 names what differs."""
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    stored = {name: tuple(t.shape) for name, t in tensors.items()}
-    if shapes != stored:
-        different = sorted(name for name in {*shapes, *stored} if shapes.get(name) != stored.get(name))
-        message = f"the checkpoint is of another model: {', '.join(different[:5])}"
-        raise CheckpointError(Problem("MT102", message, help="use the config that the checkpoint was trained with"))

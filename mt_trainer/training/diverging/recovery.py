@@ -13,7 +13,12 @@ from mt_trainer.data.prepare import PreparedData
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
-from mt_trainer.training.checkpoints.checkpoint import Checkpoint, valid_checkpoints
+from mt_trainer.training.checkpoints.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoint,
+    valid_checkpoints,
+)
 from mt_trainer.training.checkpoints.manifest import MANIFEST
 from mt_trainer.training.diverging.capsule import Base, Capsule, RunMachine, numbers_of, write_capsule
 from mt_trainer.training.diverging.divergence import REMEDY, Divergence
@@ -69,7 +74,7 @@ class Recovery:
         Raises:
             DivergedError: MT120, when the run is to stop, or cannot go back any more.
         """
-        good = last_good_checkpoint(self.run)
+        good = self._last_good()
         path = self._write_capsule(divergence, progress, good)
         training = self.run.config.training
         if training.on_divergence == "stop":
@@ -81,6 +86,7 @@ class Recovery:
             raise self._stopping(divergence, path, f"; the run went back {times} before")
         restored, window = self.parts.learner.restore(good, self.data)
         after = progress.going_back(restored, divergence.left_out)
+        self._remove_later_than(good)
         self.records.go_back(log=good.origin.log, step=good.step)
         line = {
             "diverged_at": divergence.step,
@@ -92,6 +98,23 @@ class Recovery:
         self.records.write(good.step, "roll_back", line, {})
         self.say(f"{divergence.reason}; back to {good.name}, and on without that data" + (f" ({path})" if path else ""))
         return after, window
+
+    def _last_good(self) -> Checkpoint | None:
+        """What the main rank goes back to, on all of them; the others read it while it waits."""
+        found = last_good_checkpoint(self.run) if self.ranks.is_main else None
+        name = self.ranks.from_main(lambda: found.name if found else None)
+        with self.ranks.main_first():
+            return load_checkpoint(self.run.checkpoints / name) if name and not found else found
+
+    def _remove_later_than(self, good: Checkpoint) -> None:
+        """What a signal left on the way to the divergence would be the newest; the log that it belongs to is cut off.
+
+        The newest goes first: killed in between, a run goes on from one that is still there.
+        """
+        if self.ranks.is_main:
+            for checkpoint in reversed(valid_checkpoints(self.run.checkpoints)[0]):
+                if checkpoint.is_of_training and checkpoint.step > good.step:
+                    remove_checkpoint(checkpoint)
 
     def _write_capsule(self, divergence: Divergence, progress: Progress, good: Checkpoint | None) -> Path | None:
         """None where the disk does not take it: that the run diverged is more important. The main rank writes."""

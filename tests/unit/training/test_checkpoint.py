@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,17 @@ import torch
 from torch import nn
 
 from mt_trainer.errors import CheckpointError, ExitCode
-from mt_trainer.files import Fingerprint
+from mt_trainer.files import Fingerprint, write_new
 from mt_trainer.training.checkpoints import checkpoint as module
 from mt_trainer.training.checkpoints.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    load_parameters,
     remove_checkpoint,
     save_checkpoint,
     valid_checkpoints,
 )
 from mt_trainer.training.checkpoints.manifest import Origin
+from mt_trainer.training.checkpoints.parameters import load_parameters
 
 FILES = ("MANIFEST.json", "model.safetensors", "optimizer.safetensors", "state.json")
 Save = Callable[..., Checkpoint]
@@ -35,15 +35,45 @@ Save = Callable[..., Checkpoint]
 def test_saved_and_loaded(tmp_path: Path, origin: Origin) -> None:
     model = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(4)}
     optimizer = {"exp_avg.a.weight": torch.randn(3, 4), "step.a.weight": torch.tensor(7.0)}
-    state = {"step": 7, "dev": {"bleu": 1 / 3}}
+    state = {"step": 7, "dev": {"bleu": 1 / 3}, "progress": {}}
     folder = tmp_path / "new" / "checkpoints"
-    save_checkpoint(folder, "step_7", model=model, optimizer=optimizer, state=state, origin=origin)
-    loaded = load_checkpoint(tmp_path / "new" / "checkpoints" / "step_7")
-    assert (loaded.name, loaded.step, loaded.state, loaded.origin) == ("step_7", 7, state, origin)
+    save_checkpoint(folder, "step_00000007", model=model, optimizer=optimizer, state=state, origin=origin)
+    loaded = load_checkpoint(tmp_path / "new" / "checkpoints" / "step_00000007")
+    assert (loaded.name, loaded.step, loaded.state, loaded.origin) == ("step_00000007", 7, state, origin)
     for expected, found in ((model, loaded.model()), (optimizer, loaded.optimizer())):
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert sorted(path.name for path in loaded.path.iterdir()) == sorted(FILES)
+
+
+def test_a_copy_beside_the_checkpoints_is_none_of_them_and_a_new_name_is_damage(tmp_path: Path, origin: Origin) -> None:
+    for step in (4, 12):
+        state = {"step": step, "dev": None, "progress": {}}
+        save_checkpoint(tmp_path, f"step_{step:08d}", model={}, optimizer={}, state=state, origin=origin)
+    shutil.copytree(tmp_path / "step_00000004", tmp_path / "step_00000004.bak")
+    shutil.copytree(tmp_path / "step_00000004", tmp_path / "step_00000099")
+    valid, damaged = valid_checkpoints(tmp_path)
+    assert [each.name for each in valid] == ["step_00000004", "step_00000012"]
+    assert ["it is not called step_00000004" in str(error) for error in damaged] == [True]
+
+
+def test_what_the_disk_has_not_kept_as_it_was_written_gets_no_name(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bit is lost on the way to the disk: the save fails, before an older checkpoint could be given up for it."""
+
+    def lossy(path: Path, content: Iterable[bytes | memoryview]) -> Fingerprint:
+        found = write_new(path, content)
+        if path.name == "model.safetensors":
+            data = path.read_bytes()
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        return found
+
+    monkeypatch.setattr(module, "write_new", lossy)
+    state = {"step": 4, "dev": None, "progress": {}}
+    with pytest.raises(CheckpointError, match="read back otherwise than it was written"):
+        save_checkpoint(tmp_path, "step_00000004", model={"a": torch.ones(2)}, optimizer={}, state=state, origin=origin)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_views_and_an_empty_optimizer_can_be_saved(tmp_path: Path, origin: Origin) -> None:
