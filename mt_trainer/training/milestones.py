@@ -119,7 +119,8 @@ def dev_metrics(validation: Validation) -> dict[str, float]:
 
 
 def _scores(dev: dict[str, float]) -> str:
+    ppl = f"{dev['ppl']:.2f}" if dev["ppl"] < 1e6 else f"{dev['ppl']:.4g}"
     return (
-        f"nll {dev['nll']:.4f}  ppl {dev['ppl']:.2f}  accuracy {dev['accuracy']:.3f}  "
+        f"nll {dev['nll']:.4f}  ppl {ppl}  accuracy {dev['accuracy']:.3f}  "
         f"BLEU {dev['bleu']:.2f}  chrF {dev['chrf']:.2f}"
     )

@@ -34,6 +34,8 @@ class StopRequest:
         self.exit_code = code
         if not self._is_deferred:
             raise SystemExit(int(code))
+        # A validation may take minutes: without a word the signal would seem lost. Buffers may be in use here.
+        os.write(2, b"stopping after this step or validation; a second signal ends at once\n")
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

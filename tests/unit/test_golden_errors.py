@@ -31,6 +31,7 @@ from mt_trainer.data.tokenizers import require_unigram
 from mt_trainer.decoding.translate import build_translator
 from mt_trainer.distributed.joining import JoinedRanks
 from mt_trainer.distributed.launch import Launch, require_one_process
+from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.distributed.watch import Heard, find_lost
 from mt_trainer.errors import ERROR_KINDS, MtError
 from mt_trainer.evaluation import metrics
@@ -221,7 +222,7 @@ def a_divergence(patch: pytest.MonkeyPatch) -> None:
     reason = "the loss or gradient of step 3,412 is not finite, nor were those of 10 steps before it"
     other: Any = None
     found: Any = SimpleNamespace(reason=reason)
-    Recovery(stop, other, other, other, other, {}, print).recover(found, Progress())
+    Recovery(stop, other, other, other, ALONE, {}, print).recover(found, Progress())
 
 
 def a_replay_with_other_numbers(patch: pytest.MonkeyPatch) -> None:

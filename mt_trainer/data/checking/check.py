@@ -25,6 +25,7 @@ from mt_trainer.data.checking.catalogue import Grade
 from mt_trainer.data.checking.coverage import SideCoverage
 from mt_trainer.data.checking.examples import findings_of
 from mt_trainer.data.checking.findings import Finding, Observation, Tally
+from mt_trainer.data.checking.languages import LanguagePair
 from mt_trainer.data.checking.lexicon import Pair, Sample, learned_evidence, strength_of_alignment
 from mt_trainer.data.checking.misalignment import WEAK, misalignment
 from mt_trainer.data.checking.overlap import Overlap
@@ -136,6 +137,11 @@ def check_corpus(
             found[name] += overlap.observations(name, part.places)
 
     notes: list[str] = []
+    if not LanguagePair(data.src_lang, data.tgt_lang).is_known:
+        notes.append(
+            f"no word lists for `{data.src_lang}` and `{data.tgt_lang}`: whether sides are swapped, or in another "
+            "language, is judged by their scripts alone"
+        )
     if parts["train"].problems:
         notes.append("training refuses the text as it is; nothing was encoded")
         tokenizers = tokenizer_to_train = None

@@ -108,8 +108,8 @@ class Watch:
             return progress, None
         nll = per_token(sums)["nll"] if sums["num_steps"] else None
         if nll is not None and self._is_explosion(nll, progress.good_nll):
-            then = _ppl(progress.good_nll or 0.0)
-            reason = f"the perplexity up to step {progress.step:,} is {_ppl(nll)}, at the last validation it was {then}"
+            reason = f"the training perplexity up to step {progress.step:,} is {_ppl(nll)}, "
+            reason += f"before the last validation {_ppl(progress.good_nll or 0.0)}"
             window = Stretch(progress.logged, progress.position)
             return progress, Divergence(progress.step, reason, (window,), self._last)
         return progress.after_log_line(nll), None
@@ -140,4 +140,4 @@ def require_finite(result: StepResult, step: int) -> None:
 
 
 def _ppl(nll: float) -> str:
-    return f"{math.exp(nll):.4g}" if not nll > 700 else "beyond all measure"
+    return f"{math.exp(nll):.4g}" if not nll > 700 else f"e^{nll:.0f}"

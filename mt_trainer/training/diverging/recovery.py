@@ -149,7 +149,7 @@ class Recovery:
             return None
 
     def _stopping(self, divergence: Divergence, path: Path | None, why: str) -> DivergedError:
-        replay = f"`mt-run replay {path}` names what is not finite; " if path else ""
+        replay = f"`mt-run replay {path}` goes through it again; " if path else ""
         where = str(path) if path else None
         return DivergedError(Problem("MT120", divergence.reason + why, where=where, help=replay + REMEDY))
 

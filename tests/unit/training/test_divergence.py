@@ -128,7 +128,7 @@ def test_the_perplexity_of_a_log_window(watched: Watched, rise: float, diverged:
     assert (divergence is not None) == diverged
     if divergence is not None:
         assert divergence.left_out == (Stretch(Position(0, 2), Position(0, 4)),)
-        assert divergence.reason.endswith("at the last validation it was 7.389")
+        assert divergence.reason.endswith("before the last validation 7.389")
 
 
 def test_a_window_whose_steps_were_all_skipped_says_nothing_of_the_perplexity(watched: Watched) -> None:
