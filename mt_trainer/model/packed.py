@@ -65,6 +65,14 @@ def has_int8(device: torch.device) -> bool:
     return device.type == "cpu" and "onednn" in torch.backends.quantized.supported_engines
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 works there: on a CPU with oneDNN, whether `PackedLinear` does."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return True
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return is_supported is not None and bool(is_supported())
+
+
 @dataclass(frozen=True)
 class DecodingModel:
     """What translating needs of a model.
