@@ -37,7 +37,10 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """x W^T + b with 8-bit integers: W scaled by its rows, x by the range that it has at the time."""
+    """x W^T + b with 8-bit integers: W scaled by its rows, x by the range that it has at the time.
+
+    That is the range over the whole batch: in rare cases a translation depends on the sentences it shares one with.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
