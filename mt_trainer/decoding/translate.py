@@ -5,7 +5,7 @@ B sentences, S source positions, W beam_size or samples a sentence, D d_model, V
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.decoding.search import Hypothesis, StepFunction, beam_search, greedy_search, sample
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.model.packed import DecodingModel, Precision, has_int8, packed, unpacked
+from mt_trainer.model.packed import DecodingModel, Precision, has_bf16, has_int8, packed, unpacked
 from mt_trainer.model.transformer import DecoderCache, Transformer
 from mt_trainer.tokenizer import TokenizerPair
 from mt_trainer.workers import Workers
@@ -234,6 +234,22 @@ class Translator:
         ]
 
 
+def require_precision(config: DecodingConfig, device: torch.device) -> None:
+    """Refuse a `decoding.precision` that the device cannot compute in; it is asked before there is a model.
+
+    Raises:
+        ConfigError: MT007.
+    """
+    is_there = {"fp32": True, "bf16": has_bf16(device), "int8": has_int8(device)}
+    if is_there[config.precision]:
+        return
+    place = "by this CPU" if config.precision == "bf16" else "by this build of torch"
+    place = "on a GPU" if device.type == "cuda" else place
+    message = f"{config.precision} is not supported {place}"
+    help_ = "use " + " or ".join(f"`{name}`" for name in get_args(Precision) if is_there[name])
+    raise ConfigError(Problem("MT007", message, where="decoding.precision", help=help_))
+
+
 def build_translator(
     config: DecodingConfig, *, model: Transformer, tokenizers: TokenizerPair, device: torch.device, seed: int
 ) -> Translator:
@@ -246,11 +262,7 @@ def build_translator(
     Raises:
         ConfigError: MT007, when the device cannot compute in the precision.
     """
-    if config.precision == "int8" and not has_int8(device):
-        place = "on a GPU" if device.type == "cuda" else "by this build of torch"
-        raise ConfigError(
-            Problem("MT007", f"int8 is not supported {place}", where="decoding.precision", help="use `fp32` or `bf16`")
-        )
+    require_precision(config, device)
     return Translator(
         model,
         tokenizers,

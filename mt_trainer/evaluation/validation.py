@@ -1,5 +1,6 @@
 """How good the model is on dev: true NLL from teacher forcing, BLEU and chrF from translations."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +18,15 @@ from mt_trainer.tokenizer import TokenizerPair
 
 @dataclass(frozen=True)
 class Validation:
-    """One validation: sums over all target tokens of the set, and its scores."""
+    """One validation.
+
+    Attributes:
+        sums: over all target tokens of the set.
+        scores: of its translations; None where the NLL is not finite, for such a model is not translated with.
+    """
 
     sums: LossSums
-    scores: SetScores
+    scores: SetScores | None
 
 
 class Validator:
@@ -69,6 +75,8 @@ class Validator:
         return total
 
     def validate(self, teacher_forcing: TeacherForcing, device: torch.device) -> Validation:
-        """NLL and translation scores of the model as it stands."""
+        """NLL and, where that is finite, translation scores of the model as it stands."""
         sums = self.likelihood(teacher_forcing, device)
+        if not math.isfinite(float(sums.nll)):
+            return Validation(sums, None)
         return Validation(sums, evaluate_set(self.translator, self.metrics, self.eval_set, progress="validating"))

@@ -37,7 +37,10 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """x W^T + b with 8-bit integers: W scaled by its rows, x by the range that it has at the time."""
+    """x W^T + b with 8-bit integers: W scaled by its rows, x by the range that it has at the time.
+
+    That is the range over the whole batch: in rare cases a translation depends on the sentences it shares one with.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -63,6 +66,14 @@ class Int8Linear(nn.Module):
 def has_int8(device: torch.device) -> bool:
     """Whether `Int8Linear` works there."""
     return device.type == "cpu" and "onednn" in torch.backends.quantized.supported_engines
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 works there: on a CPU with oneDNN, whether `PackedLinear` does."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return True
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return is_supported is not None and bool(is_supported())
 
 
 @dataclass(frozen=True)

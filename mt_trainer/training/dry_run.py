@@ -11,6 +11,7 @@ import torch
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.loader import PairList, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData, prepare_data
+from mt_trainer.decoding.translate import require_precision
 from mt_trainer.distributed.launch import require_one_process
 from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.evaluation.metrics import build_metrics
@@ -46,6 +47,7 @@ def _try_out(config: TrainConfig, run_folder: Path) -> str:
     require_one_process("a dry run")
     check_objective(config)
     machine = set_up_machine(config.runtime)
+    require_precision(config.decoding, machine.device)
     build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
     run = RunFolder.open(run_folder, config)
     require_room(config, run_folder)

@@ -1,5 +1,6 @@
 """What happens every so many steps: the model is judged on dev, the result recorded and told, a checkpoint saved."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -79,7 +80,10 @@ class Milestones:
                 self.learner.save(self.run, self.data, self.records, progress=progress, window=window, dev=dev)
 
     def add_average(self, number: int) -> None:
-        """Average the newest checkpoints, judge the result and save it beside them. One alone is not averaged."""
+        """Average the newest checkpoints, judge the result and save it beside them.
+
+        One alone is not averaged; an average whose NLL on dev is not finite is not saved.
+        """
         if not self.ranks.is_main:
             return
         weights, names = average_newest(self.run.checkpoints, number)
@@ -90,6 +94,9 @@ class Milestones:
         load_parameters(self.learner.model, weights)
         self.teacher_forcing.translation_loss.start_step(step)
         dev = dev_metrics(self.validator.validate(self.teacher_forcing, self.device))
+        if not math.isfinite(dev["nll"]):
+            self.say(f"no average: that of {len(names)} checkpoints has no finite perplexity on dev")
+            return
         state = {"step": step, "averaged": names, "dev": dev}
         origin = self.learner.origin(self.run, self.data, self.records)
         save_checkpoint(self.run.checkpoints, "average", model=weights, optimizer={}, state=state, origin=origin)
@@ -101,6 +108,7 @@ class Milestones:
         return self.run.config.training.select_by
 
     def _save_translations(self, validation: Validation, step: int) -> None:
+        assert validation.scores is not None, "what has no scores is a divergence"
         path, lines = self.run.translations / f"step_{step:08d}.txt", as_lines(validation.scores.hypotheses)
         try:
             path.parent.mkdir(exist_ok=True)
@@ -113,9 +121,10 @@ class Milestones:
 
 
 def dev_metrics(validation: Validation) -> dict[str, float]:
-    """What the log and the checkpoint say of a validation; BLEU and chrF with all their digits."""
+    """What the log and the checkpoint say of a validation; BLEU and chrF, where it has them, with all their digits."""
     sums = {name: float(value) for name, value in validation.sums._asdict().items() if value is not None}
-    return per_token(sums) | {score.name: score.value for score in validation.scores.scores}
+    scores = validation.scores.scores if validation.scores else ()
+    return per_token(sums) | {score.name: score.value for score in scores}
 
 
 def _scores(dev: dict[str, float]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.prepare import PreparedData, prepare_data
-from mt_trainer.decoding.translate import build_translator
+from mt_trainer.decoding.translate import build_translator, require_precision
 from mt_trainer.distributed.joining import joined
 from mt_trainer.distributed.launch import find_launch
 from mt_trainer.errors import ExitCode
@@ -86,6 +86,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         with ranks.main_first():
             require_rows(config, ranks)
             check_objective(config)
+            require_precision(config.decoding, machine.device)
             metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)
             run = RunFolder.open(run_folder, config)
             require_room(config, run_folder)

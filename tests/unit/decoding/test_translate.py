@@ -9,11 +9,13 @@ import torch
 
 from mt_trainer.config.evaluation import DecodingConfig
 from mt_trainer.config.model import ModelConfig
-from mt_trainer.decoding.translate import Translator, build_translator
+from mt_trainer.decoding.translate import Translator, build_translator, require_precision
 from mt_trainer.errors import ConfigError
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.packed import has_bf16
 from mt_trainer.tokenizer import TokenizerPair
 
+CPU = torch.device("cpu")
 LETTERS = "abcdefghijklmnop"
 
 
@@ -130,7 +132,10 @@ def test_batches_side_by_side_give_what_one_after_the_other_gives() -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16(CPU), reason="no bf16 on this CPU")), "int8"],
+)
 def test_lower_precisions_translate_nearly_alike(precision: str) -> None:
     texts = [LETTERS[i : i + 3] for i in range(13)]
     exact, lower = (translator(precision=each).translate(texts) for each in ("fp32", precision))
@@ -169,3 +174,29 @@ def test_int8_is_refused_on_a_gpu() -> None:
             seed=1,
         )
     assert refused.value.problems[0].code == "MT007"
+
+
+@pytest.mark.parametrize(
+    ("precision", "lacking", "message", "remedy"),
+    [
+        ("bf16", ["bf16"], "bf16 is not supported by this CPU", "use `fp32` or `int8`"),
+        ("bf16", ["bf16", "int8"], "bf16 is not supported by this CPU", "use `fp32`"),
+        ("int8", ["int8"], "int8 is not supported by this build of torch", "use `fp32` or `bf16`"),
+        ("int8", ["bf16", "int8"], "int8 is not supported by this build of torch", "use `fp32`"),
+    ],
+)
+def test_what_a_cpu_lacks_is_refused(
+    precision: Any, lacking: list[str], message: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy names only what works there."""
+    machine = translator()
+    for name in ("bf16", "int8"):
+        monkeypatch.setattr(f"mt_trainer.decoding.translate.has_{name}", lambda device, name=name: name not in lacking)
+    settings = DecodingConfig(precision=precision)
+    require_precision(DecodingConfig(), CPU)
+    with pytest.raises(ConfigError) as refused:
+        require_precision(settings, CPU)
+    [problem] = refused.value.problems
+    assert (problem.code, problem.message, problem.help) == ("MT007", message, remedy)
+    with pytest.raises(ConfigError, match="MT007"):
+        build_translator(settings, model=machine.model, tokenizers=machine.tokenizers, device=CPU, seed=1)

@@ -33,10 +33,11 @@ def tokenizers() -> TokenizerPair:
     return TokenizerPair(src=tokenizer, tgt=tokenizer, is_joint=True)
 
 
-def validator(tokenizers: TokenizerPair, teacher_forcing: TeacherForcing, batch_tokens: int) -> Validator:
-    translator = build_translator(
-        DecodingConfig(strategy="greedy"), model=teacher_forcing.model, tokenizers=tokenizers, device=CPU, seed=1
-    )
+def validator(
+    tokenizers: TokenizerPair, teacher_forcing: TeacherForcing, batch_tokens: int, **decoding: Any
+) -> Validator:
+    settings = DecodingConfig(**{"strategy": "greedy"} | decoding)
+    translator = build_translator(settings, model=teacher_forcing.model, tokenizers=tokenizers, device=CPU, seed=1)
     metrics = Metrics("13a", lowercase=False, moses_lang=None)
     eval_set = EvalSet("dev", SRC, TGT, fingerprint="")
     return Validator(eval_set, tokenizers, translator, metrics, batch_tokens=batch_tokens, max_positions=64)
@@ -105,6 +106,20 @@ def test_any_objective_is_told_beside_the_true_nll(
 
 def test_validation_has_scores_and_sums(tokenizers: TokenizerPair, teacher_forcing: TeacherForcing) -> None:
     validation = validator(tokenizers, teacher_forcing, batch_tokens=100).validate(teacher_forcing, CPU)
+    assert validation.scores is not None
     assert validation.scores.num_sentences == len(SRC)
     assert [score.name for score in validation.scores.scores] == ["bleu", "chrf"]
     assert validation.scores.hypotheses[1] == "", "a blank line stays a blank line"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("decoding", [{"strategy": "sampling"}, {"precision": "int8"}, {}], ids=str)
+def test_a_model_without_a_likelihood_is_not_translated_with(
+    decoding: dict[str, Any], value: float, tokenizers: TokenizerPair, teacher_forcing: TeacherForcing
+) -> None:
+    """Searches and integers have no use for a NaN; what the caller gets is the NLL, which is a divergence."""
+    with torch.no_grad():
+        teacher_forcing.model.output_weight.fill_(value)
+    validation = validator(tokenizers, teacher_forcing, 100, **decoding).validate(teacher_forcing, CPU)
+    assert validation.scores is None
+    assert not math.isfinite(float(validation.sums.nll))

@@ -1,5 +1,8 @@
 """The packed model against the model it was made of."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.model.build import build_transformer
-from mt_trainer.model.packed import DecodingModel, Int8Linear, has_int8, packed, unpacked
+from mt_trainer.model.packed import DecodingModel, Int8Linear, has_bf16, has_int8, packed, unpacked
 from mt_trainer.model.transformer import Transformer
 
 SRC = torch.tensor([[5, 6, 7, 3], [8, 3, 0, 0]])
@@ -36,7 +39,8 @@ def test_what_comes_out_is_that_of_the_model(variant: dict[str, Any]) -> None:
     torch.testing.assert_close(logits(packed(model, "fp32")), expected, atol=1e-5, rtol=1e-5)
     size = expected.norm()
     # bfloat16 has 8 bits, the integers 7 and a sign; errors of single products partly cancel in their sum.
-    assert 0 < (logits(packed(model, "bf16")) - expected).norm() < 2e-2 * size
+    if has_bf16(torch.device("cpu")):
+        assert 0 < (logits(packed(model, "bf16")) - expected).norm() < 2e-2 * size
     assert 0 < (logits(packed(model, "int8")) - expected).norm() < 4e-2 * size
 
 
@@ -65,3 +69,34 @@ def test_int8_by_hand() -> None:
 def test_int8_is_for_a_cpu() -> None:
     assert has_int8(torch.device("cpu"))
     assert not has_int8(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_bf16_is_for_a_cpu_that_has_it_and_for_a_gpu(is_supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: is_supported)
+    assert has_bf16(torch.device("cpu")) == is_supported
+    assert has_bf16(torch.device("cuda"))
+
+
+def test_bf16_where_torch_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert not has_bf16(torch.device("cpu"))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)  # then nothing is packed
+    assert has_bf16(torch.device("cpu"))
+
+
+def test_a_cpu_without_bf16_says_so() -> None:
+    """In a process of its own: oneDNN is told once which instructions it may use."""
+    script = """
+import torch
+from mt_trainer.model.packed import PackedLinear, has_bf16
+try:
+    PackedLinear(torch.zeros(2, 2), None, torch.bfloat16)
+    works = True
+except RuntimeError:
+    works = False
+assert works == has_bf16(torch.device("cpu")), works
+"""
+    for instructions in ("AVX2", "DEFAULT"):
+        environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions}
+        subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)

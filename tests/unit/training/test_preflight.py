@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mt_trainer.config import TrainConfig
-from mt_trainer.errors import CheckpointError, DataError, MtError
+from mt_trainer.errors import CheckpointError, ConfigError, DataError, MtError
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training import preflight
 from mt_trainer.training.building import build_model
@@ -160,3 +160,22 @@ def test_nothing_is_read_before_it_is_found(
     with pytest.raises(CheckpointError, match="nothing can be written here: Read-only"):
         begin(settings, new)
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("begin", BEGINNINGS, ids=["train", "dry run"])
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_nothing_is_written_before_a_precision_is_refused(
+    precision: str,
+    begin: Callable[[TrainConfig, Path], object],
+    folder: Path,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"mt_trainer.decoding.translate.has_{precision}", lambda device: False)
+    threads = torch.get_num_threads()
+    settings = config(f"decoding.precision={precision}", "runtime.device=cpu", f"runtime.threads={threads}")
+    before = listing(folder)
+    with pytest.raises(ConfigError, match="MT007"):
+        begin(settings, folder / "runs/new")
+    assert listing(folder) == before
