@@ -78,7 +78,7 @@ def evaluate(
     metrics = build_metrics(settings.evaluation, tgt_lang=settings.data.tgt_lang)
     sets = read_sets(settings.data, only=only) if not files else [read_files(*files)]
     opened = open_run(folder, settings, checkpoint=checkpoint)
-    about = {"checkpoint": opened.checkpoint, "decoding": settings.decoding.model_dump(mode="json")}
+    about = {**opened.about, "decoding": settings.decoding.model_dump(mode="json")}
     name = None if checkpoint == "best" else opened.checkpoint
     target = output or results_folder(folder, settings, checkpoint=name, is_of_files=bool(files))
     results = []

@@ -1,5 +1,6 @@
 """A trained run, opened for mt-translate and mt-eval."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,13 @@ class FinishedRun:
         translator: of the chosen checkpoint.
         checkpoint: its name, such as `step_00012000`.
         hashes: sha256 of its `weights` and of the `tokenizer`.
+        about: what scores say of it: its name, and which checkpoints were passed over, if any.
     """
 
     translator: Translator
     checkpoint: str
     hashes: dict[str, str]
+    about: dict[str, object]
 
 
 def config_of_run(folder: Path, overrides: Sequence[str]) -> TrainConfig:
@@ -90,7 +93,7 @@ def run_folder_of(config: TrainConfig, path: str) -> Path:
 
 
 def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedRun:
-    """The run in a folder, ready to translate.
+    """The run in a folder, ready to translate. Damaged checkpoints that were passed over are told on standard error.
 
     Args:
         folder: run folder.
@@ -105,6 +108,7 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
     require_one_process("translating")
     machine = set_up_machine(config.runtime)
     loaded = load_run(folder, checkpoint=checkpoint, device=machine.device)
+    loaded.warn(lambda line: print(line, file=sys.stderr))
     translator = build_translator(
         config.decoding,
         model=loaded.model,
@@ -112,7 +116,7 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         device=machine.device,
         seed=config.runtime.seed,
     )
-    return FinishedRun(translator, loaded.checkpoint_name, loaded.hashes)
+    return FinishedRun(translator, loaded.checkpoint_name, loaded.hashes, loaded.about)
 
 
 def _is_changeable(key: str) -> bool:

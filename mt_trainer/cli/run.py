@@ -10,7 +10,7 @@ from mt_trainer.errors import ExitCode
 
 
 def verify(run: Annotated[Path, typer.Argument(help="Run folder that mt-train has written.")]) -> None:
-    """Hold every file of a run against the hashes that were taken when it was written.
+    """Hold the files of a run against the hashes that were taken when it was written.
 
     The exit status is 0 when all is as it was, and 4 when something is damaged.
     """

@@ -12,7 +12,7 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
-from mt_trainer.files import room, write_whole
+from mt_trainer.files import room, sync, write_whole
 
 SHOWN_DIGITS = 12
 """Hexadecimal digits of a hash that the table shows; the record has all."""
@@ -97,6 +97,8 @@ def evaluate_set(
 def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object]) -> Path:
     """Writes `<set>.hyp.txt` and then `<set>.json` into the folder, each whole or not at all; returns the JSON's path.
 
+    An older `<set>.json` goes first: scores never stand beside translations that they are not of.
+
     Args:
         result: of `evaluate_set`.
         folder: made if absent; usually `evaluation` in the run folder.
@@ -111,6 +113,9 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
     lines = as_lines(result.hypotheses)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.unlink()
+            sync(folder)
         write_whole(folder / f"{stem}.hyp.txt", lines)
         write_whole(path, record.encode())
     except OSError as error:

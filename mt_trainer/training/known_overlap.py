@@ -1,10 +1,10 @@
 """How much of an evaluation set the training text of a run gives away, told long after the training."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+from mt_trainer.artefacts import read_json
 from mt_trainer.data.corpus import Corpus
 from mt_trainer.data.evaluation_sets import EvalSet, with_overlap
 from mt_trainer.errors import DataError
@@ -25,7 +25,7 @@ def with_known_overlap(eval_set: EvalSet, run_folder: Path, *, cache_folder: Pat
     if (overlap := recorded_overlap(run_folder, eval_set.fingerprint)) is not None:
         return replace(eval_set, train_overlap=overlap[0], exact_train_overlap=overlap[1])
     try:
-        record = json.loads((run_folder / "data.json").read_bytes())
+        record = read_json(run_folder / "data.json")
         if not CACHE_KEY.fullmatch(record["cached_as"]):
             return eval_set
         corpus = Corpus(cache_folder / "corpora" / record["cached_as"])

@@ -1,5 +1,6 @@
 """A trained run, loaded to translate or to be judged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mt_trainer.model import Transformer
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
 from mt_trainer.training.building import build_model
 from mt_trainer.training.checkpoints.checkpoint import (
+    ASIDE,
     Checkpoint,
     SelectBy,
     best_checkpoint,
@@ -24,7 +26,12 @@ from mt_trainer.training.sealed_config import read_sealed_config
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained model and what belongs to it; `weights_hash` is the SHA-256 of the file of its weights."""
+    """A trained model and what belongs to it.
+
+    Attributes:
+        weights_hash: SHA-256 of the file of its weights.
+        passed_over: a line for each damaged checkpoint that may be the one that was asked for: its name and the reason.
+    """
 
     path: Path
     config: TrainConfig
@@ -32,11 +39,23 @@ class LoadedRun:
     tokenizers: TokenizerPair
     checkpoint_name: str
     weights_hash: str
+    passed_over: tuple[str, ...] = ()
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of what translates: `weights` and `tokenizer`."""
         return {"weights": self.weights_hash, "tokenizer": self.tokenizers.content_hash}
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What scores say of the checkpoint: its name, and which were passed over, if any."""
+        passed_over = {"passed_over": list(self.passed_over)} if self.passed_over else {}
+        return {"checkpoint": self.checkpoint_name, **passed_over}
+
+    def warn(self, announce: Callable[[str], None]) -> None:
+        """Announce each checkpoint that was passed over; nothing where none was."""
+        for line in self.passed_over:
+            announce(f"warning: passed over {line}; {self.checkpoint_name} is used instead")
 
 
 def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device | None = None) -> LoadedRun:
@@ -54,7 +73,7 @@ def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device
     """
     sealed = read_sealed_config(run_folder)
     config = sealed.config
-    chosen = _choose(run_folder / "checkpoints", checkpoint, config.training.select_by)
+    chosen, passed_over = _choose(run_folder / "checkpoints", checkpoint, config.training.select_by)
     sealed.require_one_of_its(chosen.origin.config, checkpoint=chosen.name)
     if stored_hash(run_folder) != chosen.origin.tokenizer:
         message = "the run's tokenizer is not the one that this checkpoint was trained with"
@@ -67,18 +86,21 @@ def load_run(run_folder: Path, *, checkpoint: str = "best", device: torch.device
     model = build_model(config, tokenizers)
     load_parameters(model, weights)
     model = model.to(device or torch.device("cpu")).eval()
-    return LoadedRun(run_folder, config, model, tokenizers, chosen.name, chosen.weights_hash)
+    return LoadedRun(run_folder, config, model, tokenizers, chosen.name, chosen.weights_hash, passed_over)
 
 
-def _choose(folder: Path, name: str, select_by: SelectBy) -> Checkpoint:
-    """The checkpoint that is meant. Only its tensors are read; the next one's where it is damaged."""
+def _choose(folder: Path, name: str, select_by: SelectBy) -> tuple[Checkpoint, tuple[str, ...]]:
+    """The checkpoint that is meant, and a line for each damaged one that may have been.
+
+    Only its tensors are read; the next one's where it is damaged.
+    """
     candidates: list[Checkpoint] = []
-    damaged: list[CheckpointError] = []
+    damaged: dict[Path, CheckpointError] = {}
     for path in checkpoint_folders(folder):
         try:
             candidates.append(read_checkpoint(path))
         except CheckpointError as error:
-            damaged.append(error)
+            damaged[path] = error
     candidates.sort(key=lambda checkpoint: checkpoint.step)
     known = ", ".join(checkpoint.name for checkpoint in candidates) or "none"
     while candidates:
@@ -86,14 +108,25 @@ def _choose(folder: Path, name: str, select_by: SelectBy) -> Checkpoint:
         if chosen is None:
             break
         try:
-            return load_checkpoint(chosen.path)
+            return load_checkpoint(chosen.path), _passed_over(damaged, name, chosen)
         except CheckpointError as error:
-            damaged.append(error)
+            damaged[chosen.path] = error
             candidates.remove(chosen)
     if damaged:
-        raise CheckpointError([problem for error in damaged for problem in error.problems])
+        raise CheckpointError([problem for error in damaged.values() for problem in error.problems])
     message = f"no checkpoint `{name}`; there are: {known}"
     raise CheckpointError(Problem("MT101", message, where=str(folder), help="best, last, or one of those names"))
+
+
+def _passed_over(damaged: dict[Path, CheckpointError], name: str, chosen: Checkpoint) -> tuple[str, ...]:
+    """A line for each that `name` may mean: any may have been the best, a later one the last."""
+    folders = checkpoint_folders(chosen.path.parent)
+    first = {"best": 0, "last": folders.index(chosen.path)}.get(name, len(folders))
+    return tuple(
+        f"{path.name.removesuffix(ASIDE)}: {'; '.join(problem.message for problem in damaged[path].problems)}"
+        for path in folders[first:]
+        if path in damaged
+    )
 
 
 def _meant(candidates: list[Checkpoint], name: str, select_by: SelectBy) -> Checkpoint | None:

@@ -245,6 +245,7 @@ def _final_scores(
     """Score the best checkpoint on dev and on every test set; the scores are saved in the run folder."""
     config = run.config
     best = load_run(run.path, device=machine.device)
+    best.warn(announce)
     translator = build_translator(
         config.decoding,
         model=best.model,

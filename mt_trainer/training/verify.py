@@ -1,4 +1,4 @@
-"""Whether a run folder is what was written: every byte that some hash covers is read."""
+"""Whether a run folder is what was written: every byte that some hash covers is read, and what is JSON is parsed."""
 
 import hashlib
 import os
@@ -11,6 +11,9 @@ from mt_trainer.tokenizer import stored_hash
 from mt_trainer.training.checkpoints.checkpoint import ASIDE, Checkpoint, checkpoint_folders, load_checkpoint
 from mt_trainer.training.records import log_before
 from mt_trainer.training.sealed_config import CONFIG_FILE, SealedConfig, read_sealed_config, require_config
+
+RECORDS = ("data.json", "environment.json")
+"""What mt-train has recorded; covered by no hash."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,10 @@ class Finding:
 def verify_run(run_folder: Path) -> list[Finding]:
     """Look at a whole run folder. Nothing is written.
 
-    Config, tokenizer and log are held against the manifests of all intact checkpoints, translations of the evaluation
-    against the hashes in its results. TensorBoard files, timing.jsonl and the dev translations are covered by no hash.
+    Config, tokenizer and log are held against the manifests of all intact checkpoints; translations of the evaluation
+    against the hashes in its results, and these against the weights of the checkpoint that they name. data.json,
+    environment.json and the results are read as JSON, but no hash covers what else they say. Nothing covers
+    TensorBoard's files, timing.jsonl, the dev translations and the capsules in crash/.
 
     Raises:
         CheckpointError: MT104, when it is no run folder.
@@ -50,12 +55,14 @@ def verify_run(run_folder: Path) -> list[Finding]:
             checkpoints.append(checkpoint)
             num_bytes = sum(file.bytes for file in checkpoint.manifest.files.values())
             of_checkpoints.append(Finding(name, True, f"{num_bytes:,} bytes"))
+    weights = {checkpoint.name: checkpoint.weights_hash for checkpoint in checkpoints}
     return [
         _config(run_folder, checkpoints),
         _tokenizer(run_folder, checkpoints),
         _log(run_folder, checkpoints),
+        *(_record(run_folder / name) for name in RECORDS if os.path.lexists(run_folder / name)),
         *of_checkpoints,
-        *(_scores(path, run_folder) for path in sorted((run_folder / "evaluation").rglob("*.json"))),
+        *(_scores(path, run_folder, weights) for path in sorted((run_folder / "evaluation").rglob("*.json"))),
     ]
 
 
@@ -89,19 +96,31 @@ def _log(run_folder: Path, checkpoints: list[Checkpoint]) -> Finding:
     return Finding("metrics.jsonl", True, f"{covered:,} bytes, as far as a checkpoint covers them")
 
 
-def _scores(path: Path, run_folder: Path) -> Finding:
-    """The results on one set, and the translations beside them."""
+def _record(path: Path) -> Finding:
+    try:
+        read_json(path)
+    except (OSError, ValueError) as error:
+        return Finding(path.name, False, f"it cannot be read: {error}")
+    return Finding(path.name, True, "JSON; no hash covers what it says")
+
+
+def _scores(path: Path, run_folder: Path, weights: dict[str, str]) -> Finding:
+    """The results on one set and the translations beside them; `weights` has the hash of each intact checkpoint."""
     name, texts = str(path.relative_to(run_folder)), path.with_suffix(".hyp.txt")
     try:
-        expected = read_json(path)["sha256"]["hyp"]
+        record = read_json(path)
+        hashes, checkpoint = record["sha256"], record.get("checkpoint")
         require_file(texts)
-        if hashlib.sha256(texts.read_bytes()).hexdigest() != expected:
+        if hashlib.sha256(texts.read_bytes()).hexdigest() != hashes["hyp"]:
             return Finding(name, False, f"{texts.name} is not what was scored")
+        is_held = "weights" in hashes and checkpoint in weights
+        if is_held and hashes["weights"] != weights[checkpoint]:
+            return Finding(name, False, f"{checkpoint} has other weights than those that were scored")
     except FileNotFoundError:
         return Finding(name, False, f"{texts.name} is missing")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Finding(name, False, f"it cannot be read: {error}")
-    return Finding(name, True, f"{texts.name} is what was scored")
+    return Finding(name, True, f"{texts.name} is what was scored{f', {checkpoint} what made it' if is_held else ''}")
 
 
 def _for(checkpoints: list[Checkpoint]) -> str:

@@ -45,6 +45,7 @@ def drawn_modules(readme: str) -> dict[str, str]:
         entry = re.fullmatch(r"((?:│   |    )*)[├└]── (\S+) *(.*)", line)
         assert entry, f"not a line of a tree: {line}"
         above[len(entry[1]) // 4 :] = [entry[2].removesuffix("/")]
+        assert "/".join(above) not in modules, f"drawn twice: {entry[2]}"
         modules["/".join(above)] = entry[3]
     return modules
 
@@ -59,6 +60,21 @@ def test_readme_draws_every_module_with_a_comment_and_no_other() -> None:
 def test_a_tree_is_read_with_its_levels() -> None:
     tree = "```text\nmt_trainer/\n├── a/     first\n│   └── b.py  second\n└── c.py\n```\n"
     assert drawn_modules(tree) == {"a": "first", "a/b.py": "second", "c.py": ""}
+
+
+def test_a_module_that_is_drawn_twice_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"drawn twice: b\.py"):
+        drawn_modules("```text\nmt_trainer/\n├── b.py  first\n└── b.py  first\n```\n")
+
+
+def test_the_readme_says_who_may_import_whom_as_the_contract_does() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"^Who may import whom: (.*?)\. From\s", readme, re.MULTILINE | re.DOTALL)
+    assert said, "the README has no such sentence"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = [each for each in project["tool"]["importlinter"]["contracts"] if each["id"] == "layers"]
+    layers = [set(re.findall(r"`(\w+)`", layer)) for layer in said[1].split(">")]
+    assert layers == [set(layer.split(" | ")) for layer in contract["layers"]]
 
 
 def test_no_file_is_too_long() -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
@@ -31,6 +32,14 @@ def test_a_test_that_is_named_is_there(path: str, name: str) -> None:
 
 def test_every_test_is_named_in_full() -> None:
     assert PAGE.count("::") == len(TEST.findall(PAGE)) > 60
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reliability.md"])
+def test_torchrun_is_told_of_every_signal_that_stops_a_run(page: str) -> None:
+    option = re.search(r"`(--signals-to-handle) (\S+)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert option, "without it torchrun dies of SIGUSR1"
+    parsed = get_args_parser().parse_args([*option.groups(), "train.py"])
+    assert set(parsed.signals_to_handle.split(",")) == {"SIGTERM", "SIGINT", "SIGUSR1"}
 
 
 def test_the_readme_leads_here() -> None:

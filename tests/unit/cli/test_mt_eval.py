@@ -38,7 +38,7 @@ class Parrot:
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     def open_run(folder: Path, config: Any, *, checkpoint: str) -> Any:
         name = "step_00000020" if checkpoint == "best" else checkpoint
-        return SimpleNamespace(translator=Parrot(), checkpoint=name, hashes=HASHES)
+        return SimpleNamespace(translator=Parrot(), checkpoint=name, hashes=HASHES, about={"checkpoint": name})
 
     monkeypatch.setattr(finished_run, "open_run", open_run)
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.text_files import TextFile
 from mt_trainer.decoding.translate import Translation, Translator
 from mt_trainer.errors import CheckpointError
+from mt_trainer.evaluation import evaluate as evaluation
 from mt_trainer.evaluation.evaluate import SetScores, as_lines, as_record, evaluate_set, save_scores, scores_table
 from mt_trainer.evaluation.metrics import Metrics, Score
 
@@ -86,6 +88,27 @@ def test_saved_files_hold_all_digits_and_the_text(tmp_path: Path) -> None:
     text = (tmp_path / "evaluation" / "dev.hyp.txt").read_bytes()
     assert hashlib.sha256(text).hexdigest() == record["sha256"]["hyp"]
     assert sorted(p.name for p in path.parent.iterdir()) == ["dev.hyp.txt", "dev.json"]
+
+
+def test_a_crash_between_the_two_files_leaves_no_scores_of_other_translations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = result(), replace(result(), hypotheses=("Other", "", "words"))
+    save_scores(first, tmp_path, about={})
+    whole = evaluation.write_whole
+
+    def write_and_die(path: Path, content: bytes) -> None:
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        whole(path, content)
+
+    monkeypatch.setattr(evaluation, "write_whole", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        save_scores(second, tmp_path, about={})
+    assert [path.name for path in tmp_path.iterdir()] == ["dev.hyp.txt"]
+    assert (tmp_path / "dev.hyp.txt").read_bytes() == as_lines(second.hypotheses)
+    monkeypatch.undo()
+    assert json.loads(save_scores(second, tmp_path, about={}).read_text())["sha256"] == second.hashes
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

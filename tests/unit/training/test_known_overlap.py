@@ -1,6 +1,7 @@
 """The overlap of any set with the training text of a run, long after the training."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,17 @@ def test_another_corpus_or_a_damaged_one_tells_nothing(tmp_path: Path, corpus: C
         json.dumps({"sets": {}, "corpus": corpus.content_hash, "cached_as": corpus.name})
     )
     assert with_known_overlap(SET, tmp_path / "run", cache_folder=tmp_path / "cache") == SET
+
+
+def test_a_pipe_is_no_record(tmp_path: Path, corpus: Corpus) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, json.dumps({"sets": {}, "corpus": corpus.content_hash, "cached_as": corpus.name}).encode())
+    os.close(writing)
+    (tmp_path / "data.json").symlink_to(f"/dev/fd/{reading}")
+    try:
+        assert with_known_overlap(SET, tmp_path, cache_folder=tmp_path / "cache") == SET
+    finally:
+        os.close(reading)
 
 
 def test_without_a_record_nothing_is_known(tmp_path: Path) -> None:

@@ -352,7 +352,8 @@ def test_verify_names_each_damaged_part(trained: Path) -> None:
     (trained / "evaluation/dev.json").write_text(json.dumps({"sha256": {"hyp": digest}}))
     found = {finding.name: finding for finding in verify_run(trained)}
     checkpoints = {f"checkpoints/{name}" for name in ("average", "step_00000010", "step_00000020")}
-    assert found.keys() == {"config.yaml", "tokenizer", "metrics.jsonl", "evaluation/dev.json", *checkpoints}
+    records = {"data.json", "environment.json"}
+    assert found.keys() == {"config.yaml", "tokenizer", "metrics.jsonl", "evaluation/dev.json", *records, *checkpoints}
     assert all(finding.is_intact for finding in found.values())
     for name, path in (
         ("config.yaml", "config.yaml"),
