@@ -253,7 +253,7 @@ def _final_scores(
         device=machine.device,
         seed=config.runtime.seed,
     )
-    about = {"checkpoint": best.checkpoint_name, "decoding": config.decoding.model_dump(mode="json")}
+    about = {**best.about, "decoding": config.decoding.model_dump(mode="json")}
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):

@@ -194,8 +194,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 raise ValueError(f"{name} has {size:,} bytes, not {manifest.files[name].bytes:,}")
         _require(path, STATE, manifest, fingerprint(path / STATE))
         state = require_state(read_json(path / STATE))
-        name = f"step_{state['step']:08d}" if "progress" in state else "average"
-        if path.name.removesuffix(ASIDE) != name:
+        name = f"step_{state['step']:08d}"
+        if "progress" in state and path.name.removesuffix(ASIDE) != name:
             raise ValueError(f"it is not called {name}")
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
