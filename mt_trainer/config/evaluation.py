@@ -19,7 +19,8 @@ class DecodingConfig(Section):
     temperature: float = setting(1.0, "Logits are divided by it before sampling.", gt=0.0)
     precision: Literal["fp32", "bf16", "int8"] = setting(
         "fp32",
-        "Precision of the matrix products; `bf16` and `int8` (on a CPU) are faster and change a few translations. "
+        "Precision of the matrix products; `bf16` and `int8` (on a CPU) change a few translations; whether they are "
+        "faster, `benchmarks/decoding.py` tells. "
         "With `int8` a translation can depend, in rare cases, on the sentences it shares a batch with.",
     )
     batch_tokens: int = setting(8192, "Source tokens times beams decoded together.", unit="tokens", ge=1)

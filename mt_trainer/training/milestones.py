@@ -16,7 +16,7 @@ from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoints.checkpoint import save_checkpoint
 from mt_trainer.training.checkpoints.parameters import load_parameters
 from mt_trainer.training.checkpoints.retention import average_newest
-from mt_trainer.training.diverging.divergence import Divergence, Watch
+from mt_trainer.training.diverging.divergence import Divergence, DivergenceWatch
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import Records, Window, per_token
@@ -38,7 +38,7 @@ class Milestones:
     teacher_forcing: TeacherForcing
     validator: Validator
     records: Records
-    watch: Watch
+    watch: DivergenceWatch
     device: torch.device
     ranks: Ranks
     say: Callable[[str], None]

@@ -28,7 +28,7 @@ from mt_trainer.training.display import (
     spread_samples,
     summary,
 )
-from mt_trainer.training.diverging.divergence import Taken, Watch
+from mt_trainer.training.diverging.divergence import DivergenceWatch, Taken
 from mt_trainer.training.diverging.recovery import Recovery, Route
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones
@@ -118,7 +118,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
         records = Records(run.path, log=log_before, step=progress.step) if ranks.is_main else NoRecords()
         shown = ProgressDisplay(progress, limits, data.train, is_silent=not ranks.is_main)
         with contextlib.closing(records), shown as display:
-            watch = Watch(limits, records, display.say)
+            watch = DivergenceWatch(limits, records, display.say)
             recovery = Recovery(run, data, parts, records, ranks, about, display.say)
             milestones = Milestones(
                 run=run,

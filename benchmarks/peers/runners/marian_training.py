@@ -1,9 +1,9 @@
 """Hugging Face: a `MarianMTModel` trained by `Seq2SeqTrainer`, with the gate in its training step.
 
 Batches have a fixed number of sentences, so many that a step has about the tokens asked for, grouped by the trainer's
-own sampler with the longer side as the length, which leaves the least padding (88 % useful on Multi30k; 77 % by the sum
-of both, 59 % by the source). It sorts 50 batches at a time, long ones first: here the same batches come in random
-order, so that a few stretches see what an epoch sees. Marian is post-norm; that takes the time of pre-norm.
+own sampler with the longer side as the length, which leaves less padding than the sum of both or the source (the column
+`useful` of the benchmark). It sorts 50 batches at a time, long ones first: here the same batches come in random order,
+so that a few stretches see what an epoch sees. Marian is post-norm; that takes the time of pre-norm.
 """
 
 import random

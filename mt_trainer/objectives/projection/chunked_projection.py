@@ -23,8 +23,8 @@ from mt_trainer.objectives.projection.slab_products import combine, parts, proje
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU_BUFFER_LOGITS = 10 * 2**20
-"""Logits of a chunk on a CPU: some hundred rows, as every chunk passes once over the whole gradient of the weight. With
-half of it label smoothing takes a tenth more time where V is 32,000 and D 256 (`benchmarks/objectives.py`)."""
+"""Logits of a chunk on a CPU: some hundred rows, since every chunk passes once over the whole gradient of the weight
+(`benchmarks/objectives.py`)."""
 
 GPU_BUFFER_BYTES = 2 * 2**30
 """The same on a GPU, where matmuls want many thousand rows and memory is the bound; chosen, not measured."""

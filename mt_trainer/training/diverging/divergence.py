@@ -11,7 +11,7 @@ function of the step. A run has diverged when
 
 The perplexity is that of the true NLL, whatever the objective is, so that objectives that change do not matter. The
 weights of a checkpoint with scores are therefore never those of a run that has diverged by these rules.
-Nothing here waits for the device but `Watch.look`, which is called where the run waits for it anyway.
+Nothing here waits for the device but `DivergenceWatch.look`, which is called where the run waits for it anyway.
 """
 
 import math
@@ -59,7 +59,7 @@ class Divergence:
     taken: Taken | None
 
 
-class Watch:
+class DivergenceWatch:
     """Looks at the numbers of a run.
 
     Args:

@@ -14,7 +14,7 @@ from mt_trainer.data.loader import Position
 from mt_trainer.errors import DivergedError
 from mt_trainer.files import EMPTY
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.diverging.divergence import Taken, Watch, require_finite
+from mt_trainer.training.diverging.divergence import DivergenceWatch, Taken, require_finite
 from mt_trainer.training.progress import Progress, Stretch
 from mt_trainer.training.records import Records, Window
 from mt_trainer.training.step import StepResult
@@ -40,7 +40,7 @@ class Trial:
         self.folder = folder
         self.said: list[str] = []
         self.records = Records(folder, log=EMPTY, step=0)
-        self.watch = Watch(TrainingConfig(**limits), self.records, self.said.append)
+        self.watch = DivergenceWatch(TrainingConfig(**limits), self.records, self.said.append)
         self.progress, self.window = Progress(), Window()
 
     def take(self, *results: StepResult) -> None:

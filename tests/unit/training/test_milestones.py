@@ -14,7 +14,7 @@ from mt_trainer.distributed.ranks import ALONE
 from mt_trainer.evaluation.validation import Validation
 from mt_trainer.objectives import LossSums
 from mt_trainer.training.checkpoints.checkpoint import Checkpoint
-from mt_trainer.training.diverging.divergence import Watch
+from mt_trainer.training.diverging.divergence import DivergenceWatch
 from mt_trainer.training.milestones import Milestones
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.records import NoRecords, Window
@@ -53,7 +53,7 @@ def milestones(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Mileston
         teacher_forcing=cast(Any, SimpleNamespace(translation_loss=loss)),
         validator=cast(Any, NoLikelihood(request.param)),
         records=records,
-        watch=Watch(limits, records, said.append),
+        watch=DivergenceWatch(limits, records, said.append),
         device=torch.device("cpu"),
         ranks=ALONE,
         say=said.append,
