@@ -15,7 +15,7 @@ proportion. The columns of an objective:
   x F.CE         over `F.cross_entropy(label_smoothing=0.1)` on logits that are held as a whole
   x naive        over the definition: all logits, `logit_statistics`, the same function, autograd
   MiB            peak memory beyond parameters, inputs and gradients, in the round before those that count: how far the
-                 resident set rises (Linux: VmHWM, reset before; freed memory is handed back first), or what the
+                 resident set rises (Linux: VmHWM, reset before; freed memory is handed back at once), or what the
                  allocator of the GPU gives out
 """
 

@@ -27,11 +27,17 @@ class Measured:
         return statistics.median(self.seconds)
 
 
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Names of `mallopt` in glibc's malloc.h: blocks from that size on are mapped by themselves, and go back when freed; so
+much free memory at the top of the heap is kept."""
+
+
 def measure(runs: dict[str, Run], layer: Layer, rounds: Callable[[str], int]) -> dict[str, Measured]:
     """All runs in turn, `rounds` times each; one for which there is not enough memory is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     extra: dict[str, float | None] = {}
     for index in range(1 + max(map(rounds, runs))):
+        keep_freed_memory(index > 0)
         for name, run in runs.items():
             layer.hidden.grad = layer.weight.grad = None
             try:
@@ -42,6 +48,18 @@ def measure(runs: dict[str, Run], layer: Layer, rounds: Callable[[str], int]) ->
             except torch.OutOfMemoryError:
                 extra.pop(name, None)
     return {name: Measured(seconds[name], mib) for name, mib in extra.items()}
+
+
+def keep_freed_memory(keep: bool) -> None:
+    """Whether the C library may keep blocks that were freed: yes while time counts, no while memory does.
+
+    Left alone, glibc raises both thresholds, up to 32 and 64 MiB, with the blocks that it sees freed: what a process
+    holds then depends on what ran in it before. Elsewhere than on glibc nothing changes.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_THRESHOLD, 32 * 2**20 if keep else 2**20)
+        libc.mallopt(TRIM_THRESHOLD, 64 * 2**20 if keep else 2**20)
 
 
 def seconds_of(run: Run, device: torch.device) -> float:
