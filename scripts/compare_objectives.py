@@ -35,7 +35,7 @@ from mt_trainer.config import load_config
 from mt_trainer.config.resolved import to_yaml
 from mt_trainer.errors import ExitCode, MtError
 
-SPEED_STEPS, SPEED_LOG_STEPS, SPEED_WARMUP_STEPS, SPEED_ROUNDS = 60, 5, 10, 2
+SPEED_STEPS, SPEED_LOG_STEPS, SPEED_WARMUP_STEPS, SPEED_ROUNDS = 60, 5, 10, 4
 """A measurement of speed: its steps, those between log points, those not counted, and how often it is made."""
 
 SPEED_SETTINGS = (
