@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mt_trainer.model.attention import attend_written_out, segment_mask
+from mt_trainer.model.attention import AttentionMask, attend_written_out, segment_mask
 
 
 def built_in_float32(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def built_in_bfloat16(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -
 
 def written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """The form that training uses."""
-    return attend_written_out(query, key, value, mask, dropout=0.0)
+    return attend_written_out(query, key, value, AttentionMask.of(mask), dropout=0.0)
 
 
 def main() -> None:

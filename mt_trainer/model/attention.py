@@ -1,10 +1,11 @@
 """Multi-head attention over packed rows, and its key-value cache for decoding.
 
 B rows (decoding: sentences), T query positions, S key positions, D d_model, H heads, K head_dim, W beams,
-R slots of the cache. Masks are boolean and True means *attend*.
+R slots of the cache.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,27 +19,47 @@ HIDDEN = -1e30
 
 
 def segment_mask(query_segments: Tensor, key_segments: Tensor, *, causal: bool) -> Tensor:
-    """bool [B, 1, T, S]: a query sees the keys of its own segment; padding (segment 0) is seen by nobody.
+    """bool [B, 1, T, S]: a query may see the keys of its own segment; padding (segment 0) is seen by nobody.
 
     Args:
         query_segments: int [B, T].
         key_segments: int [B, S].
         causal: whether a query sees only its own position and those before it (then T == S).
     """
-    mask = (query_segments[:, :, None] == key_segments[:, None, :]) & (key_segments != 0)[:, None, :]
-    return (mask.tril() if causal else mask)[:, None]
+    may_see = (query_segments[:, :, None] == key_segments[:, None, :]) & (key_segments != 0)[:, None, :]
+    return (may_see.tril() if causal else may_see)[:, None]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
+class AttentionMask(NamedTuple):
+    """Which keys each query may see, in the forms that the kernels read: made once, used by all layers.
+
+    Attributes:
+        allowed: bool [B, 1, T, S], True means *attend*. A query that may see no key stands here as one that sees all:
+            no kernel ever meets a row without keys, which some of them (cuDNN's on Hopper, pytorch#196678) answer with
+            NaN, forward or backward.
+        bias: float32 [B, 1, T, S], the same as what is added to the scores: 0 or HIDDEN.
+        has_keys: bool [B, 1, T, 1], what the context is multiplied by: such a query gives 0, and so do its gradients.
+    """
+
+    allowed: Tensor
+    bias: Tensor
+    has_keys: Tensor
+
+    @classmethod
+    def of(cls, may_see: Tensor) -> "AttentionMask":
+        """From a bool [B, 1, T, S] in which a query may be without keys."""
+        has_keys = may_see.any(dim=-1, keepdim=True)
+        allowed = may_see | ~has_keys
+        return cls(allowed, torch.where(allowed, 0.0, HIDDEN), has_keys)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, dropout: float) -> Tensor:
     """softmax(Q K^T / sqrt(K)) V (Vaswani et al., 2017, equation 1); a query with no permitted key gives 0.
-
-    No kernel ever meets such a query: some of them (cuDNN's on Hopper, pytorch#196678) answer with NaN, forward or
-    backward. It is let see every key, and what comes out is multiplied by 0, so that its gradients are 0 too.
 
     Args:
         query: [B, H, T, K].
         key, value: [B, H, S, K].
-        mask: bool, broadcastable to [B, H, T, S].
+        mask: [B, 1, T, S], or with dimensions of 1 that stand for any number.
         dropout: on the attention probabilities; 0 outside training.
 
     Returns:
@@ -46,26 +67,22 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: 
     """
     if query.device.type == "cpu" and (dropout or query.dtype == torch.bfloat16):
         return attend_written_out(query, key, value, mask, dropout=dropout)
-    has_keys = mask.any(dim=-1, keepdim=True)
-    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | ~has_keys, dropout_p=dropout)
-    return context * has_keys
+    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask.allowed, dropout_p=dropout)
+    return context * mask.has_keys
 
 
-def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *, dropout: float) -> Tensor:
+def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, dropout: float) -> Tensor:
     """The same, written out, for a CPU in bfloat16, where the built-in kernel is slower than float32, or with dropout.
 
-    The products are matmuls of the dtype given, the softmax is float32. `benchmarks/attention.py` compares it with the
-    built-in kernel, forward and backward: 0.7 of its time in float32 on two threads of a CPU with AVX512-BF16, 0.9 on
-    one. With dropout the built-in kernel would be written out as well, and its mask would come from torch's default
-    generator, which threads share.
+    The softmax reads and writes the dtype given and computes in float32. `benchmarks/attention.py` compares the whole
+    with the built-in kernel, forward and backward. With dropout the built-in kernel would be written out as well, and
+    its mask would come from torch's default generator, which threads share.
     """
-    bias = torch.where(mask, 0.0, HIDDEN)
-    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).float() + bias
-    weights = torch.softmax(scores, dim=-1).to(query.dtype)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).add_(mask.bias)
+    weights = torch.softmax(scores, dim=-1)
     if dropout:
         weights = weights * keep_mask(weights, dropout)
-    # A row of equal scores, all hidden, has become a mean over all keys: it is to be 0.
-    return torch.matmul(weights, value) * mask.any(dim=-1, keepdim=True)
+    return torch.matmul(weights, value) * mask.has_keys
 
 
 @dataclass
@@ -107,27 +124,27 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(d_model, 3 * d_model)
         self.output = nn.Linear(d_model, d_model)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, mask: AttentionMask) -> Tensor:
         """x [B, T, D], positions [B, T], mask [B, 1, T, T] -> [B, T, D]."""
         query, key, value = self._project(x, positions)
         context = attend(query, key, value, mask, dropout=self.dropout if self.training else 0.0)
         return self._merge(context)
 
-    def step(self, x: Tensor, position: int, ancestors: Tensor, cache: KeyValueCache) -> Tensor:
+    def step(self, x: Tensor, position: int, mask: AttentionMask, cache: KeyValueCache) -> Tensor:
         """One position of each beam: x [B, W, D] -> [B, W, D]; writes its key and value into the last W slots.
 
         Args:
             x: hidden states of the beams.
             position: of all of them.
-            ancestors: bool [B, W, R'], the slots written so far and now that beam w continues.
+            mask: [B, 1, W, R'], the slots written so far and now that beam w continues.
             cache: of this layer.
         """
-        num_beams, num_slots = ancestors.shape[1:]
+        num_beams, num_slots = mask.allowed.shape[2:]
         query, key, value = self._project(x, torch.full(x.shape[:2], position, device=x.device))
         cache.self_keys[:, num_slots - num_beams : num_slots] = key.transpose(1, 2)
         cache.self_values[:, num_slots - num_beams : num_slots] = value.transpose(1, 2)
         keys, values = (table[:, :num_slots].transpose(1, 2) for table in (cache.self_keys, cache.self_values))
-        return self._merge(attend(query.to(keys.dtype), keys, values, ancestors[:, None], dropout=0.0))
+        return self._merge(attend(query.to(keys.dtype), keys, values, mask, dropout=0.0))
 
     def _project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, T, D] -> query, key, value, each [B, H, T, K]."""
@@ -153,14 +170,14 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(d_model, 2 * d_model)
         self.output = nn.Linear(d_model, d_model)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: AttentionMask) -> Tensor:
         """x [B, T, D], memory [B, S, D], mask [B, 1, T, S] -> [B, T, D]."""
         key, value = self.project_memory(memory)
         return self._attend(x, key, value, mask)
 
-    def step(self, x: Tensor, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
-        """x [B, W, D] -> [B, W, D]. The beams of a sentence stand where query positions stand: keys are read once."""
-        return self._attend(x, cache.memory_keys, cache.memory_values, memory_mask[:, None, None, :])
+    def step(self, x: Tensor, mask: AttentionMask, cache: KeyValueCache) -> Tensor:
+        """x [B, W, D], mask [B, 1, 1, S] -> [B, W, D]. Beams stand where query positions stand: keys are read once."""
+        return self._attend(x, cache.memory_keys, cache.memory_values, mask)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """[B, S, D] -> key, value, each [B, H, S, K]."""
@@ -168,7 +185,7 @@ class CrossAttention(nn.Module):
         key, value = projected.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return key, value
 
-    def _attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
         query: Tensor = self.query(x)
         query = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         context = attend(query, key, value, mask, dropout=self.dropout if self.training else 0.0)

@@ -45,4 +45,6 @@ def keep_mask(x: Tensor, p: float) -> Tensor:
     dropped = min(round(p * LEVELS), LEVELS - 1)
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=cpu_generator())
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    return (bits >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+    # Written as numbers at once: by way of booleans it takes several times as long.
+    kept = torch.ge(bits, dropped - LEVELS // 2, out=torch.empty_like(x, memory_format=torch.contiguous_format))
+    return kept.mul_(LEVELS / (LEVELS - dropped))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mt_trainer.model.attention import CrossAttention, KeyValueCache, SelfAttention, segment_mask
+from mt_trainer.model.attention import AttentionMask, CrossAttention, KeyValueCache, SelfAttention, segment_mask
 from mt_trainer.model.dropout import Dropout
 from mt_trainer.model.feed_forward import Activation, FeedForward
 from mt_trainer.model.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_of
@@ -64,7 +64,7 @@ class EncoderLayer(nn.Module):
         self.around_self_attention = Residual(sizes)
         self.around_feed_forward = Residual(sizes)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, mask: AttentionMask) -> Tensor:
         """x [B, S, D], positions [B, S], mask [B, 1, S, S] -> [B, S, D]."""
         x = self.around_self_attention(x, lambda y: self.self_attention(y, positions, mask))
         return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
@@ -82,15 +82,19 @@ class DecoderLayer(nn.Module):
         self.around_cross_attention = Residual(sizes)
         self.around_feed_forward = Residual(sizes)
 
-    def forward(self, x: Tensor, positions: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, positions: Tensor, mask: AttentionMask, memory: Tensor, memory_mask: AttentionMask
+    ) -> Tensor:
         """x [B, T, D], mask [B, 1, T, T], memory [B, S, D], memory_mask [B, 1, T, S] -> [B, T, D]."""
         x = self.around_self_attention(x, lambda y: self.self_attention(y, positions, mask))
         x = self.around_cross_attention(x, lambda y: self.cross_attention(y, memory, memory_mask))
         return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
 
-    def step(self, x: Tensor, position: int, ancestors: Tensor, memory_mask: Tensor, cache: KeyValueCache) -> Tensor:
-        """One position of every beam: x [B, W, D], ancestors [B, W, R'], memory_mask [B, S] -> [B, W, D]."""
-        x = self.around_self_attention(x, lambda y: self.self_attention.step(y, position, ancestors, cache))
+    def step(
+        self, x: Tensor, position: int, mask: AttentionMask, memory_mask: AttentionMask, cache: KeyValueCache
+    ) -> Tensor:
+        """One position of every beam: x [B, W, D], mask [B, 1, W, R'], memory_mask [B, 1, 1, S] -> [B, W, D]."""
+        x = self.around_self_attention(x, lambda y: self.self_attention.step(y, position, mask, cache))
         x = self.around_cross_attention(x, lambda y: self.cross_attention.step(y, memory_mask, cache))
         return self.around_feed_forward(x, self.feed_forward)  # type: ignore[no-any-return]
 
@@ -209,7 +213,7 @@ class Transformer(nn.Module):
     def encode(self, src_tokens: Tensor, src_segments: Tensor) -> Tensor:
         """The memory [B, S, D] of source tokens [B, S]."""
         positions = positions_of(src_segments)
-        mask = segment_mask(src_segments, src_segments, causal=False)
+        mask = AttentionMask.of(segment_mask(src_segments, src_segments, causal=False))
         x = self._embed(self.src_embedding, self.src_positions, src_tokens, positions)
         for layer in self.encoder:
             x = layer(x, positions, mask)
@@ -219,8 +223,8 @@ class Transformer(nn.Module):
     def decode(self, tgt_inputs: Tensor, tgt_segments: Tensor, memory: Tensor, src_segments: Tensor) -> Tensor:
         """Hidden states [B, T, D] of all target positions at once; the definition that `decode_step` is held to."""
         positions = positions_of(tgt_segments)
-        mask = segment_mask(tgt_segments, tgt_segments, causal=True)
-        memory_mask = segment_mask(tgt_segments, src_segments, causal=False)
+        mask = AttentionMask.of(segment_mask(tgt_segments, tgt_segments, causal=True))
+        memory_mask = AttentionMask.of(segment_mask(tgt_segments, src_segments, causal=False))
         x = self._embed(self.tgt_embedding, self.tgt_positions, tgt_inputs, positions)
         for layer in self.decoder:
             x = layer(x, positions, mask, memory, memory_mask)
@@ -250,10 +254,12 @@ class Transformer(nn.Module):
         positions = torch.full_like(tokens, cache.length)
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # each beam fills its own slot
         cache.ancestors = torch.cat([cache.ancestors, itself.expand(len(tokens), -1, -1)], dim=2)
+        mask = AttentionMask.of(cache.ancestors[:, None])
+        memory_mask = AttentionMask.of(cache.memory_mask[:, None, None])
         x = self._embed(self.tgt_embedding, self.tgt_positions, tokens, positions)
         for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(x, cache.length, cache.ancestors, cache.memory_mask, layer_cache)
+            x = layer.step(x, cache.length, mask, memory_mask, layer_cache)
         cache.length += 1
         hidden: Tensor = self.decoder_norm(x)
         return hidden

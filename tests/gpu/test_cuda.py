@@ -17,7 +17,7 @@ from mt_trainer.config.optim import OptimConfig
 from mt_trainer.data.loader import PairList, Position, StepBatches, collate
 from mt_trainer.decoding.search import Hypothesis, beam_search
 from mt_trainer.decoding.translate import ModelStep
-from mt_trainer.model.attention import attend, segment_mask
+from mt_trainer.model.attention import AttentionMask, attend, segment_mask
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.packed import unpacked
 from mt_trainer.model.transformer import Transformer
@@ -88,7 +88,7 @@ def test_attention_is_that_of_the_cpu_and_fully_masked_rows_are_harmless(
     results = []
     for device, precision in ((CPU, torch.float32), (CUDA, dtype)):
         inputs = [value.to(device, precision).requires_grad_() for value in values]
-        context = attend(inputs[0], inputs[1], inputs[2], mask.to(device), dropout=0.0)
+        context = attend(inputs[0], inputs[1], inputs[2], AttentionMask.of(mask.to(device)), dropout=0.0)
         results.append([context.detach(), *torch.autograd.grad(context.float().square().sum(), inputs)])
     for expected, actual in zip(*results, strict=True):
         assert actual.dtype == dtype

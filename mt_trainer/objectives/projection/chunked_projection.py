@@ -22,8 +22,8 @@ from mt_trainer.objectives.projection.row_statistics import (
 from mt_trainer.objectives.projection.slab_products import combine, parts, project
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
-CPU_BUFFER_LOGITS = 10 * 2**20
-"""Logits of a chunk on a CPU: some hundred rows, since every chunk passes once over the whole gradient of the weight
+CPU_BUFFER_BYTES, CPU_BF16_BUFFER_BYTES = 40 * 2**20, 32 * 2**20
+"""Logits of a chunk on a CPU: hundreds of rows, since every chunk passes over the whole weight and its gradient
 (`benchmarks/objectives.py`)."""
 
 GPU_BUFFER_BYTES = 2 * 2**30
@@ -70,7 +70,8 @@ class Setup:
             return self.chunk_rows
         itemsize = self.matmul_dtype.itemsize
         is_cpu = device.type == "cpu"
-        num_bytes = self.buffer_bytes or (CPU_BUFFER_LOGITS * itemsize if is_cpu else GPU_BUFFER_BYTES)
+        cpu_bytes = CPU_BF16_BUFFER_BYTES if self.matmul_dtype == torch.bfloat16 else CPU_BUFFER_BYTES
+        num_bytes = self.buffer_bytes or (cpu_bytes if is_cpu else GPU_BUFFER_BYTES)
         row_bytes = self.num_products * itemsize * vocab_size
         if not is_cpu:  # where the three matrices of a block are as large as the chunk
             row_bytes += 3 * statistics_dtype(self.matmul_dtype).itemsize * vocab_size
@@ -142,7 +143,7 @@ class ChunkedProjection:
             z, p, scratch = self.blocks[:, : block.stop - block.start].unbind()
             blocks.append(row_values(z.copy_(chunk.product[block]), p, scratch, constants, needs))
             if Statistic.EXPECTED_EMBEDDING in needs:
-                self.products[1, block] = self._rescale(p)
+                self._rescale(p, out=self.products[1, block])
             if stores_probs:
                 at_label.append(take_labels(p, inputs.labels[block]))
                 chunk.product[block] = p
@@ -166,7 +167,7 @@ class ChunkedProjection:
             z, p, derivative = self.blocks[:, : block.stop - block.start].unbind()
             z.copy_(chunk.product[block])
             if Statistic.EXPECTED_EMBEDDING in slopes:
-                self._rescale(derivative.copy_(self.products[1, block]))
+                self._rescale(self.products[1, block], out=derivative)
             else:
                 derivative.zero_()
             block_slopes = {name: slope[block] for name, slope in slopes.items()}
@@ -178,10 +179,13 @@ class ChunkedProjection:
     def _gather(self, chunk: Chunk, ids: Tensor) -> Tensor:
         return chunk.product.gather(1, ids).to(self.dtype)
 
-    def _rescale(self, matrix: Tensor) -> Tensor:
-        """A matrix [n, V] times `embedding_scale`, in place."""
+    def _rescale(self, matrix: Tensor, out: Tensor) -> None:
+        """Writes a matrix [n, V] times `embedding_scale` into another one."""
         scale = self.constants.embedding_scale
-        return matrix if scale is None else matrix.mul_(scale)
+        if scale is None:
+            out.copy_(matrix)
+        else:
+            torch.mul(matrix, scale, out=out)
 
 
 def concatenate(values: Sequence[Mapping[Statistic, Tensor]]) -> dict[Statistic, Tensor]:

@@ -114,20 +114,10 @@ class _LinearObjective(torch.autograd.Function):
         setup: Setup,
         wants: tuple[bool, bool],
     ) -> tuple[Tensor, ...]:
-        is_training = any(wants)
         with torch.autocast(hidden.device.type, enabled=False):
             projection = ChunkedProjection(hidden, weight, inputs, constants, setup)
-            gradients = ProjectionGradients(projection, for_hidden=wants[0], for_weight=wants[1])
-            measured, losses = [], []
-            for chunk in projection.chunks():
-                statistics = projection.measure(chunk, stores_probs=is_training and not setup.keeps_logits)
-                counts = None if mask is None else mask[chunk.rows]
-                per_token, slopes = _differentiate(function, statistics, counts, is_training)
-                if is_training:
-                    gradients.add(chunk, statistics, slopes)
-                measured.append(statistics.values)
-                losses.append(per_token)
-            ctx.gradients = gradients.finish()
+            measured, losses, ctx.gradients = _by_chunks(projection, mask, function, wants)
+        del projection  # its buffers, before the statistics are put together
         values = concatenate(measured)
         outputs = tuple(values[name] for name in setup.names)
         ctx.mark_non_differentiable(*outputs)
@@ -143,6 +133,25 @@ class _LinearObjective(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         by_hidden, by_weight = (None if gradient is None else gradient.mul_(slope) for gradient in gradients)
         return by_hidden, by_weight, None, None, None, None, None, None
+
+
+def _by_chunks(
+    projection: ChunkedProjection, mask: Tensor | None, function: TokenFunction, wants: tuple[bool, bool]
+) -> tuple[list[dict[Statistic, Tensor]], list[Tensor], tuple[Tensor | None, Tensor | None]]:
+    """The statistics and the loss of the tokens of each chunk, and both gradients."""
+    is_training = any(wants)
+    stores_probs = is_training and not projection.setup.keeps_logits
+    gradients = ProjectionGradients(projection, for_hidden=wants[0], for_weight=wants[1])
+    measured, losses = [], []
+    for chunk in projection.chunks():
+        statistics = projection.measure(chunk, stores_probs=stores_probs)
+        counts = None if mask is None else mask[chunk.rows]
+        per_token, slopes = _differentiate(function, statistics, counts, is_training)
+        if is_training:
+            gradients.add(chunk, statistics, slopes)
+        measured.append(dict(statistics.values))
+        losses.append(per_token)
+    return measured, losses, gradients.finish()
 
 
 def _differentiate(

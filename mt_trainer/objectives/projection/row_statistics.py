@@ -41,7 +41,8 @@ def row_values(
 
     The others are gathered from the logits, or are matrix products.
     """
-    max_logit, log_normalizer = normalize(z, p)
+    torch.softmax(z, dim=-1, out=p)
+    max_logit, log_normalizer = normalizers(z, p)
     values = {Statistic.MAX_LOGIT: max_logit, Statistic.LOGSUMEXP: max_logit + log_normalizer}
     if Statistic.ARGMAX in needs:
         values[Statistic.ARGMAX] = z.argmax(dim=-1)
@@ -68,12 +69,12 @@ def fill_derivative(
         derivative: [n, V], holds f_expected_embedding . E_v, or 0 where that statistic has no slope.
     """
     inputs, constants = statistics.inputs, statistics.constants
-    max_logit, log_normalizer = normalize(z, p)
+    torch.softmax(z, dim=-1, out=p)
     bracket = derivative.add_(row_constant(statistics, slopes).unsqueeze(1))
     if Statistic.SUM_SQ_PROB in slopes:
         bracket.addcmul_(p, slopes[Statistic.SUM_SQ_PROB].unsqueeze(1), value=2)
     if Statistic.ENTROPY in slopes:
-        bracket.addcmul_(log_probs(z, max_logit, log_normalizer), slopes[Statistic.ENTROPY].unsqueeze(1), value=-1)
+        bracket.addcmul_(log_probs(z, *normalizers(z, p)), slopes[Statistic.ENTROPY].unsqueeze(1), value=-1)
     if Statistic.EXPECTED_VALUE in slopes:
         bracket.addcmul_(required(constants.values, "values"), slopes[Statistic.EXPECTED_VALUE].unsqueeze(1))
     derivative = bracket.mul_(p)
@@ -99,9 +100,8 @@ def row_constant(statistics: LogitStatistics, slopes: Mapping[Statistic, Tensor]
     return constant
 
 
-def normalize(z: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """Writes softmax(z) into p; returns max_v z_v and log sum_v exp(z_v - max), [n] each, whose sum is logsumexp."""
-    torch.softmax(z, dim=-1, out=p)
+def normalizers(z: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    """max_v z_v and log sum_v exp(z_v - max), [n] each, whose sum is logsumexp; of z and p = softmax(z), [n, V]."""
     # The largest probability is 1 / sum exp(z - max): it cannot underflow, and this spares another exp.
     return z.amax(dim=-1), p.amax(dim=-1).log_().neg_()
 

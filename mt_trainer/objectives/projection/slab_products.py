@@ -1,6 +1,7 @@
 """Matrix products with one row per piece of the vocabulary, in the precision of the matmuls, summed in a higher one.
 
-A matrix [V, E] in another precision than its product is cast by slabs of vocabulary, never as a whole.
+A matrix [V, E] in another precision than its product is cast by slabs of vocabulary, never as a whole. Logits are
+computed by slabs in any case: on a CPU a product of few rows is then faster.
 Shapes: n tokens, V vocabulary, E width.
 """
 
@@ -10,22 +11,26 @@ import torch
 from torch import Tensor
 
 CPU_SLAB_BYTES = 2 * 2**20
-"""What is cast at a time on a CPU (`benchmarks/objectives.py`)."""
+"""A slab on a CPU (`benchmarks/objectives.py`)."""
 
 GPU_SLAB_BYTES = 2**28
 """The same on a GPU; chosen, not measured."""
 
 
+def slab_rows(matrix: Tensor, dtype: torch.dtype) -> int:
+    """Rows of a matrix [V, E] whose copy in `dtype` is small."""
+    num_bytes = CPU_SLAB_BYTES if matrix.device.type == "cpu" else GPU_SLAB_BYTES
+    return max(16, num_bytes // (dtype.itemsize * matrix.size(1)))
+
+
 def slabs(matrix: Tensor, dtype: torch.dtype) -> Iterator[slice]:
     """Ranges of the rows of a matrix [V, E] whose copies in `dtype` are small; all rows where no copy is needed."""
-    num_bytes = CPU_SLAB_BYTES if matrix.device.type == "cpu" else GPU_SLAB_BYTES
-    num_rows = max(16, num_bytes // (dtype.itemsize * matrix.size(1))) if matrix.dtype != dtype else len(matrix)
-    return parts(len(matrix), num_rows)
+    return parts(len(matrix), slab_rows(matrix, dtype) if matrix.dtype != dtype else len(matrix))
 
 
 def project(rows: Tensor, matrix: Tensor, out: Tensor) -> None:
     """Writes rows @ matrix.T into `out` [n, V], for rows [n, E] and matrix [V, E]; rows and `out` set the precision."""
-    for part in slabs(matrix, rows.dtype):
+    for part in parts(len(matrix), slab_rows(matrix, rows.dtype)):
         torch.mm(rows, matrix[part].to(rows.dtype).t(), out=out[:, part])
 
 

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mt_trainer.model.attention import CrossAttention, KeyValueCache, SelfAttention, attend, segment_mask
+from mt_trainer.model.attention import (
+    AttentionMask,
+    CrossAttention,
+    KeyValueCache,
+    SelfAttention,
+    attend,
+    segment_mask,
+)
 
 
 def test_mask_of_two_segments_and_padding() -> None:
@@ -29,14 +36,14 @@ def test_attention_by_hand() -> None:
     query = torch.tensor([2 * math.log(3), 0.0, 0.0, 0.0]).view(1, 1, 1, 4)
     key = torch.eye(4)[:2].view(1, 1, 2, 4)
     value = torch.tensor([[0.0, 1, 2, 3], [4, 5, 6, 7]]).view(1, 1, 2, 4)
-    out = attend(query, key, value, torch.ones(1, 1, 1, 2, dtype=torch.bool), dropout=0.0)
+    out = attend(query, key, value, AttentionMask.of(torch.ones(1, 1, 1, 2, dtype=torch.bool)), dropout=0.0)
     torch.testing.assert_close(out.flatten(), torch.tensor([1.0, 2.0, 3.0, 4.0]))
 
 
 def test_masked_keys_do_not_count() -> None:
     value = torch.tensor([[1.0], [5.0], [100.0]]).view(1, 1, 3, 1)
     mask = torch.tensor([True, True, False]).view(1, 1, 1, 3)
-    out = attend(torch.zeros(1, 1, 1, 1), torch.randn(1, 1, 3, 1), value, mask, dropout=0.0)
+    out = attend(torch.zeros(1, 1, 1, 1), torch.randn(1, 1, 3, 1), value, AttentionMask.of(mask), dropout=0.0)
     assert out.item() == pytest.approx(3.0)
 
 
@@ -47,7 +54,7 @@ def test_a_query_without_permitted_keys_gives_zero_and_finite_gradients(dtype: t
     mask = torch.ones(2, 1, 3, 3, dtype=torch.bool)
     mask[0, :, 1] = False
     mask[1] = False
-    out = attend(query, key, value, mask, dropout=0.0)
+    out = attend(query, key, value, AttentionMask.of(mask), dropout=0.0)
     assert out[0, :, 1].abs().max().item() == 0
     assert out[1].abs().max().item() == 0
     assert out[0, :, 0].abs().max().item() > 0
@@ -71,7 +78,7 @@ def test_no_kernel_meets_a_query_without_permitted_keys(monkeypatch: pytest.Monk
     monkeypatch.setattr(F, "scaled_dot_product_attention", recording)
     mask = torch.tensor([[True] * keys, [False] * keys, [True] + [False] * (keys - 1)])[None, None]
     query, key = torch.randn(1, 2, 3, 4), torch.randn(1, 2, keys, 4)
-    attend(query, key, key, mask, dropout=0.0)
+    attend(query, key, key, AttentionMask.of(mask), dropout=0.0)
     assert met[0][0, 0].tolist() == [[True] * keys, [True] * keys, [True] + [False] * (keys - 1)]
     assert mask[0, 0, 1].tolist() == [False] * keys
 
@@ -81,7 +88,7 @@ def test_bfloat16_is_close_to_float32_forward_and_backward() -> None:
     exact = [torch.randn(2, 4, 6, 8, requires_grad=True) for _ in range(3)]
     rough = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
     segments = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 2, 2, 2, 3, 3]])
-    mask = segment_mask(segments, segments, causal=True)
+    mask = AttentionMask.of(segment_mask(segments, segments, causal=True))
     outs = []
     for inputs in (exact, rough):
         out = attend(*inputs, mask, dropout=0.0)
@@ -100,7 +107,7 @@ def test_dropout_acts_on_the_probabilities(dtype: torch.dtype) -> None:
     """With 4,000 equal keys of value 1, half of them dropped, the output is near 1 and not 1."""
     torch.manual_seed(1)
     query, key = torch.zeros(1, 1, 1, 4, dtype=dtype), torch.zeros(1, 1, 4000, 4, dtype=dtype)
-    mask = torch.ones(1, 1, 1, 4000, dtype=torch.bool)
+    mask = AttentionMask.of(torch.ones(1, 1, 1, 4000, dtype=torch.bool))
     out = attend(query, key, torch.ones_like(key), mask, dropout=0.5)
     assert out.float().mean().item() == pytest.approx(1.0, abs=0.08)
     assert not torch.equal(out, attend(query, key, torch.ones_like(key), mask, dropout=0.5))
@@ -121,7 +128,7 @@ def test_self_attention_equals_that_of_torch() -> None:
     ours.query_key_value.bias.copy_(theirs.in_proj_bias)
     ours.output.load_state_dict(theirs.out_proj.state_dict())
     x, segments = torch.randn(2, 5, 16), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
-    mask = segment_mask(segments, segments, causal=True)
+    mask = AttentionMask.of(segment_mask(segments, segments, causal=True))
     forbidden = torch.ones(5, 5, dtype=torch.bool).triu(1)
     expected, _ = theirs(x, x, x, attn_mask=forbidden, key_padding_mask=segments == 0)
     out = ours(x, torch.arange(5).expand(2, 5), mask)
@@ -140,14 +147,16 @@ def test_cross_attention_equals_that_of_torch() -> None:
     ours.output.load_state_dict(theirs.out_proj.state_dict())
     x, memory, is_real = torch.randn(2, 3, 16), torch.randn(2, 4, 16), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]) == 1
     expected, _ = theirs(x, memory, memory, key_padding_mask=~is_real)
-    torch.testing.assert_close(ours(x, memory, is_real[:, None, None, :]), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        ours(x, memory, AttentionMask.of(is_real[:, None, None, :])), expected, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_attention_dropout_acts_in_training_only() -> None:
     torch.manual_seed(1)
     attention = SelfAttention(8, 2, dropout=0.5, rotary=None)
     x, segments = torch.randn(1, 6, 8), torch.ones(1, 6, dtype=torch.long)
-    arguments = (x, torch.arange(6)[None], segment_mask(segments, segments, causal=False))
+    arguments = (x, torch.arange(6)[None], AttentionMask.of(segment_mask(segments, segments, causal=False)))
     assert not torch.equal(attention(*arguments), attention(*arguments))
     attention.eval()
     assert torch.equal(attention(*arguments), attention(*arguments))

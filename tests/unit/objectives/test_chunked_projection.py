@@ -22,8 +22,8 @@ EMBEDDING = frozenset({Statistic.EXPECTED_EMBEDDING})
 @pytest.mark.parametrize(
     ("device", "needs", "dtype", "buffer_bytes", "vocab_size", "expected"),
     [
-        (CPU, NOTHING, torch.float32, None, 32_000, 320),  # 10 Mi logits / 32,000 = 327.7, in sixteens
-        (CPU, NOTHING, torch.bfloat16, None, 32_000, 320),
+        (CPU, NOTHING, torch.float32, None, 32_000, 320),  # 40 MiB / 4 bytes / 32,000 = 327.7, in sixteens
+        (CPU, NOTHING, torch.bfloat16, None, 32_000, 512),  # 32 MiB: 524.3
         (CPU, EMBEDDING, torch.float32, None, 32_000, 160),  # a second matrix of the size of the logits
         (CPU, NOTHING, torch.float32, 2**20, 8_000, 32),  # 32.8
         (CPU, NOTHING, torch.float32, None, 1_000_000, 16),  # no fewer
@@ -69,7 +69,8 @@ def test_nothing_as_large_as_the_weight_is_held_but_its_gradient(
 ) -> None:
     num_tokens, width, vocab_size = 200, 64, 5000
     buffer_bytes = 16 * 4 * vocab_size  # 16 rows of logits, a quarter of the weight
-    monkeypatch.setattr(chunked_projection, "CPU_BUFFER_LOGITS", 16 * vocab_size)
+    monkeypatch.setattr(chunked_projection, "CPU_BUFFER_BYTES", buffer_bytes)
+    monkeypatch.setattr(chunked_projection, "CPU_BF16_BUFFER_BYTES", buffer_bytes // 2)
     monkeypatch.setattr(chunked_projection, "CPU_BLOCK_BYTES", buffer_bytes // 4)
     monkeypatch.setattr(slab_products, "CPU_SLAB_BYTES", buffer_bytes // 4)
     generator = torch.Generator().manual_seed(1)
