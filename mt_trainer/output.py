@@ -2,8 +2,14 @@
 
 import os
 import select
-from contextlib import suppress
+import stat
+import sys
 from typing import TextIO
+
+
+def standard_streams() -> list[TextIO]:
+    """Output and error, as the process was started with them; one that was closed then is left out."""
+    return [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
 
 
 def is_unread(stream: TextIO) -> bool:
@@ -18,5 +24,10 @@ def send_to_nowhere(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-    with suppress(OSError):
-        stream.flush()
+
+
+def leave_terminal() -> None:
+    """Send to nowhere each of the standard streams that is no file: a terminal that closes ends its pipes too."""
+    for stream in standard_streams():
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            send_to_nowhere(stream)

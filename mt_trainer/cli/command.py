@@ -11,7 +11,7 @@ from typing import BinaryIO, ParamSpec
 import typer
 
 from mt_trainer.errors import DataError, ExitCode, MtError, Problem
-from mt_trainer.output import is_unread, send_to_nowhere
+from mt_trainer.output import is_unread, send_to_nowhere, standard_streams
 
 P = ParamSpec("P")
 
@@ -53,7 +53,7 @@ def run_app(app: Callable[[], None]) -> None:
         error = end.__context__ if isinstance(end, SystemExit) else end  # Typer ends with 1 and says nothing
         if not isinstance(error, BrokenPipeError):
             raise
-        unread = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None and is_unread(stream)]
+        unread = [stream for stream in standard_streams() if is_unread(stream)]
         if not unread:  # a pipe of another kind
             raise error from None
         for stream in unread:
@@ -79,7 +79,7 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
             print(STOPPED, file=sys.stderr)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except SystemExit as stop:
-            if stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            if stop.code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
                 print(STOPPED, file=sys.stderr)
             raise
 

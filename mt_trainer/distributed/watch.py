@@ -30,7 +30,11 @@ FIRST_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 """Left to the others after that, to come to their own end."""
 
-SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
+SIGNALS = {
+    ExitCode.HUNG_UP: signal.SIGHUP,
+    ExitCode.INTERRUPTED: signal.SIGINT,
+    ExitCode.TERMINATED: signal.SIGTERM,
+}
 
 FAILURE = "failure"
 

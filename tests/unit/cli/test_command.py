@@ -54,7 +54,9 @@ def test_notes_of_the_error_stand_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(130), 130), (SystemExit(143), 143)], ids=repr
+    ("stop", "code"),
+    [(KeyboardInterrupt(), 130), (SystemExit(129), 129), (SystemExit(130), 130), (SystemExit(143), 143)],
+    ids=repr,
 )
 def test_a_signal_ends_with_its_status_and_says_so(stop: BaseException, code: int) -> None:
     status, _, err = outcome(stop)
