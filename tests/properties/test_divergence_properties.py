@@ -300,6 +300,27 @@ def test_an_explosion_that_only_dev_shows_is_not_saved(arrange: Arrange, tmp_pat
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step_00000004"]
 
 
+def test_resumed_at_its_end_a_run_names_the_data_of_its_last_step(
+    arrange: Arrange, data: list[Position], tmp_path: Path
+) -> None:
+    """Stopped in the last step, before the validation that shows the explosion; one step was passed over before."""
+    capsules = []
+    for name, signal_at in (("whole", 0), ("stopped", 11)):
+        settings = (*ROLL_BACK, "training.max_roll_backs=1", "training.max_steps=11", "training.ema_decay=0")
+        arrange(overflows=(10,), explodes=(12,), signal_at=signal_at)
+        if signal_at:
+            assert run(tmp_path / name, *settings).exit_code == ExitCode.TERMINATED
+        with pytest.raises(DivergedError, match="perplexity on dev after step 11"):
+            run(tmp_path / name, *settings)
+        [path] = (tmp_path / name / "crash").glob("step_00000011*.json")
+        capsules.append(json.loads(path.read_text()))
+    whole, stopped = capsules
+    assert whole["position"] == stopped["position"] == asdict(data[11])
+    assert (whole["micro_batches"], whole["step"]) == (stopped["micro_batches"], 11)
+    assert whole["sums"]
+    assert stopped["sums"] == {}
+
+
 def test_a_high_ratio_lets_an_explosion_pass(arrange: Arrange, tmp_path: Path) -> None:
     arrange(explodes=(9,))
     assert run(tmp_path / "run", "training.max_ppl_ratio=null").exit_code == ExitCode.DONE
