@@ -2,8 +2,8 @@
 
 import json
 import os
-import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,15 +86,9 @@ except SystemExit as end:
 """
 
 
-def write_inputs(folder: Path) -> None:
-    """200 pairs to train on and 8 to validate, over made-up words; an epoch has 6 steps."""
-    rng = random.Random(1)
-    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
-    for part, number in (("train", 200), ("dev", 8)):
-        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
-        for side, order in (("en", 1), ("de", -1)):
-            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
-            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+def write_inputs(folder: Path, made_up_pairs: Path) -> None:
+    """The made-up pairs, of which an epoch has 6 steps, the config and the program."""
+    shutil.copytree(made_up_pairs, folder, dirs_exist_ok=True)
     (folder / "small.yaml").write_text(CONFIG)
     (folder / "program.py").write_text(PROGRAM)
 
@@ -158,10 +152,10 @@ def assert_same_run(folder: Path, expected: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(made_up_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    write_inputs(folder)
+    write_inputs(folder, made_up_pairs)
     status, out, err = run(folder)
     assert status == 0, err
     assert out.count("run folder: runs/small") == 1, "one process speaks"
@@ -171,8 +165,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_inputs(tmp_path)
+def folder(made_up_pairs: Path, tmp_path: Path) -> Path:
+    write_inputs(tmp_path, made_up_pairs)
     return tmp_path
 
 
