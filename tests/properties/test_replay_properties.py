@@ -107,7 +107,8 @@ def test_from_the_first_step_on_to_the_pair(pair: int, tmp_path: Path, poison: P
     assert f"pair {pair} of the encoded corpus is not finite alone" in told["narrowed"]
     assert told["others"] == "0 of 8 other pairs of the step fail alone"
     assert told["first"] == "all that the model computes is finite; the objective is not"
-    row = int(told["from"].split()[1])
+    [row] = {int(place.rpartition(":")[2]) for place in told["from"].split(" | ")}
+    assert told["from"] == f"train.en:{row} | train.de:{row}"
     assert pair + 1 <= row <= pair + 3, "cleaning may have dropped some before it"
     for side, path in (("src", "train.en"), ("tgt", "train.de")):
         line = (texts / path).read_text().splitlines()[row - 1]
