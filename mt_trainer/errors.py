@@ -1,7 +1,7 @@
 """What a user can put right: every problem has a stable code, a place, what is allowed and how to mend it.
 
 Exit codes of all commands: 0 done, 1 internal error, 2 user input, 3 diverged, 4 data or artefact corrupt,
-130 / 143 stopped by SIGINT / SIGTERM with a verified checkpoint.
+129 / 130 / 143 stopped by SIGHUP / SIGINT / SIGTERM with a verified checkpoint, 141 nobody reads the output any more.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,9 @@ class ExitCode(IntEnum):
     USER_INPUT = 2
     DIVERGED = 3
     CORRUPT = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
     TERMINATED = 143
 
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import random
 import sys
 from pathlib import Path
 
@@ -19,4 +20,20 @@ def shared_data() -> Path:
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no real parallel text at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_up_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of train.en, train.de, dev.en and dev.de: 200 pairs to train on and 8 to validate, over made-up words.
+
+    The German words are the English ones, letter by letter and word by word from behind.
+    """
+    folder, rng = tmp_path_factory.mktemp("made_up_pairs"), random.Random(1)
+    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
+    for part, number in (("train", 200), ("dev", 8)):
+        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
+        for side, order in (("en", 1), ("de", -1)):
+            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
+            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
     return folder

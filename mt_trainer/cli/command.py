@@ -11,6 +11,7 @@ from typing import BinaryIO, ParamSpec
 import typer
 
 from mt_trainer.errors import DataError, ExitCode, MtError, Problem
+from mt_trainer.output import is_unread, send_to_nowhere, standard_streams
 
 P = ParamSpec("P")
 
@@ -25,7 +26,7 @@ def run_command(command: Callable[P, None]) -> None:
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(showing_problems(command))
-    app()
+    run_app(app)
 
 
 def run_subcommands(*commands: Callable[..., None], description: str) -> None:
@@ -37,7 +38,27 @@ def run_subcommands(*commands: Callable[..., None], description: str) -> None:
     app.callback(help=description)(lambda: None)
     for command in commands:
         app.command()(showing_problems(command))
-    app()
+    run_app(app)
+
+
+def run_app(app: Callable[[], None]) -> None:
+    """Runs it, and ends the process with its status; once nobody reads what it says, calmly with `OUTPUT_CLOSED`."""
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as end:
+        error = end.__context__ if isinstance(end, SystemExit) else end  # Typer ends with 1 and says nothing
+        if not isinstance(error, BrokenPipeError):
+            raise
+        unread = [stream for stream in standard_streams() if is_unread(stream)]
+        if not unread:  # a pipe of another kind
+            raise error from None
+        for stream in unread:
+            send_to_nowhere(stream)
+        raise SystemExit(ExitCode.OUTPUT_CLOSED) from None
 
 
 def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
@@ -58,7 +79,7 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
             print(STOPPED, file=sys.stderr)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except SystemExit as stop:
-            if stop.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            if stop.code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
                 print(STOPPED, file=sys.stderr)
             raise
 

@@ -1,10 +1,10 @@
 """mt-eval: BLEU and chrF of a trained run, on its test sets or on files.
 
-Results go to RUN/evaluation, where those of the run itself are never overwritten by others:
+Results go to RUN/evaluation, where none are overwritten by those of another checkpoint or other settings:
 
 evaluation/                  the best checkpoint, the configured sets, the settings of the run's own config
 ├── step_00012000/           another checkpoint
-├── other_settings/          settings other than the run's (--set, --device, another --config)
+├── other_settings/*/        settings other than the run's (--set, --device, another --config), each a folder
 └── files/                   --src and --ref
 
 Where several apply the folders lie in each other, in this order: `evaluation/step_00012000/files`.
@@ -44,9 +44,9 @@ def evaluate(
     The sets are the configured dev and test sets, or the files given with --src and --ref.
 
     RUN/evaluation keeps the run's own results: the best checkpoint on the configured sets with the run's settings.
-    Others go into folders below it, named like the checkpoint if it is not the best, then other_settings if a setting
-    is not that of the run (--set, --device, another --config), then files for --src and --ref. --output overrides
-    all this.
+    Others go into folders below it, named like the checkpoint if it is not the best, then other_settings with a
+    folder named like them if a setting is not that of the run (--set, --device, another --config), then files for --src
+    and --ref. --output overrides all this.
     """
     files = [path for path in (src, ref) if path is not None]
     if len(files) == 1 or (files and only) or "" in files:
@@ -56,6 +56,7 @@ def evaluate(
         overrides = [*overrides, f"runtime.device={device}"]
 
     from mt_trainer.cli.finished_run import (
+        changed_settings,
         config_of_run,
         open_run,
         require_same_training,
@@ -78,9 +79,12 @@ def evaluate(
     metrics = build_metrics(settings.evaluation, tgt_lang=settings.data.tgt_lang)
     sets = read_sets(settings.data, only=only) if not files else [read_files(*files)]
     opened = open_run(folder, settings, checkpoint=checkpoint)
+    others = changed_settings(folder, settings)
     about = {**opened.about, "decoding": settings.decoding.model_dump(mode="json")}
+    if others:
+        about["other_settings"] = others
     name = None if checkpoint == "best" else opened.checkpoint
-    target = output or results_folder(folder, settings, checkpoint=name, is_of_files=bool(files))
+    target = output or results_folder(folder, checkpoint=name, other_settings=others, is_of_files=bool(files))
     results = []
     for eval_set in sets:
         eval_set = with_known_overlap(eval_set, folder, cache_folder=Path(settings.runtime.cache_folder))

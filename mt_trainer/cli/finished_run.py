@@ -1,12 +1,16 @@
 """A trained run, opened for mt-translate and mt-eval."""
 
+import hashlib
+import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mt_trainer.config import TrainConfig, load_config
-from mt_trainer.config.resolved import WITHOUT_EFFECT, differences
+from mt_trainer.config.resolved import NOT_SET, WITHOUT_EFFECT, differences
 from mt_trainer.config.resume import refused_on_resume
 from mt_trainer.decoding.translate import Translator, build_translator
 from mt_trainer.distributed.launch import require_one_process
@@ -17,6 +21,9 @@ from mt_trainer.training.sealed_config import require_config
 
 CHANGEABLE = ("decoding", "evaluation", "runtime", "data.dev", "data.test")
 """What can still be set once a run is trained: these keys and all below them."""
+
+NAME_CHARACTERS = 60
+"""Of a folder's name: so much of the settings can be read there."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,45 @@ def require_same_training(folder: Path, config: TrainConfig) -> None:
         raise CheckpointError(Problem("MT100", message, where=str(folder), excerpt=lines, help=advice))
 
 
-def results_folder(folder: Path, config: TrainConfig, *, checkpoint: str | None, is_of_files: bool) -> Path:
-    """Where results go, so that those of the run itself are never overwritten by others.
+def changed_settings(folder: Path, config: TrainConfig) -> dict[str, Any]:
+    """What of a config is not as in the run in the folder, with the values it has: of what is `CHANGEABLE`, no folders.
+
+    A value that only the run has is None.
+    """
+    changes = differences(load_config(require_config(folder)), config)
+    return {
+        key: None if now is NOT_SET else now
+        for key, _, now in changes
+        if _is_changeable(key) and key not in WITHOUT_EFFECT
+    }
+
+
+def results_folder(
+    folder: Path, *, checkpoint: str | None, other_settings: Mapping[str, Any], is_of_files: bool
+) -> Path:
+    """Where results go, so that no others are overwritten by them.
 
     RUN/evaluation has the results of the best checkpoint on the configured sets, with the settings of the run's own
-    config. Whatever is not that adds a folder: the name of another checkpoint, then `other_settings`, then `files`.
+    config. Whatever is not that adds a folder: the name of another checkpoint, then `other_settings` with a folder for
+    each set of them, then `files`.
 
     Args:
         folder: run folder.
-        config: what the results are made with; it counts as the run's own if nothing but folders differs in what is
-            `CHANGEABLE`.
         checkpoint: the name of the checkpoint; None for the best.
+        other_settings: what the results are made with and the run was not.
         is_of_files: whether files are translated, not the configured sets.
     """
-    changes = differences(load_config(require_config(folder)), config)
-    is_changed = any(_is_changeable(key) and key not in WITHOUT_EFFECT for key, _, _ in changes)
-    parts = [checkpoint, "other_settings" if is_changed else None, "files" if is_of_files else None]
-    return folder.joinpath("evaluation", *(part for part in parts if part is not None))
+    target = folder / "evaluation" / (checkpoint or "")
+    if other_settings:
+        target = target / "other_settings" / _name_of(other_settings)
+    return target / "files" if is_of_files else target
+
+
+def _name_of(settings: Mapping[str, Any]) -> str:
+    """Readable as far as it fits, with a hash that no other settings have."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    readable = ",".join(f"{key}={value}" for key, value in settings.items())
+    return f"{re.sub(r'[^A-Za-z0-9_.,=-]', '_', readable)[:NAME_CHARACTERS]}-{digest[:8]}"
 
 
 def run_folder_of(config: TrainConfig, path: str) -> Path:

@@ -15,12 +15,10 @@ class Origin:
     """A pair of the training text, as it stands there.
 
     Attributes:
-        name: of the source.
-        row: in the source, counted from 1; of text files it is the line.
+        places: where the two sides stand, such as `train.en:7` and `train.de:7`.
     """
 
-    name: str
-    row: int
+    places: tuple[str, str]
     src: str
     tgt: str
 
@@ -46,4 +44,4 @@ def origin_of(pair: int, corpus: Corpus, texts: Sequence[ParallelText], tokenize
 def _all(texts: Sequence[ParallelText]) -> Iterator[Origin]:
     for text in texts:
         for row, (src, tgt) in text.located_pairs():
-            yield Origin(text.name, row, src, tgt)
+            yield Origin(text.places(row), src, tgt)

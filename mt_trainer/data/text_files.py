@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mt_trainer.data.lost_lines import first_suspicious_line
 from mt_trainer.data.reading import LONGEST_LINE_BYTES, FileTraits, PairRow, endless_line
 from mt_trainer.errors import DataError, Problem
 
@@ -139,7 +140,13 @@ class TextFile:
         if path.stat().st_size == 0:
             raise EOFError("the file is empty")
         # The buffer in front makes iterating three times faster than GzipFile's own lines.
-        return io.BufferedReader(gzip.GzipFile(path), BUFFER_BYTES)
+        return io.BufferedReader(_Unpacked(path), BUFFER_BYTES)
+
+
+class _Unpacked(gzip.GzipFile):
+    """Gives what it has unpacked, before it unpacks on: what stands before the end of a truncated file is not lost."""
+
+    readinto = gzip.GzipFile.readinto1
 
 
 MOST_LOST = 0.1
@@ -280,20 +287,3 @@ def invalid_text(line: bytes, where: str) -> Problem | None:
         return None
     message = f"not text: a NUL byte (00) at byte {start + 1} of the line"
     return Problem("MT052", message, where=f"{where}:{start + 1}", help=advice)
-
-
-def first_suspicious_line(src_lengths: np.ndarray, tgt_lengths: np.ndarray) -> int:
-    """Index of the line from which two files of different length are best explained as shifted against each other.
-
-    Up to that line i faces i, from there on line i of the shorter faces i + shift of the longer file; of all change
-    points the one with the smallest sum of |log length difference| is taken.
-    """
-    short, long = sorted((np.log1p(src_lengths), np.log1p(tgt_lengths)), key=len)
-    if not len(short):
-        return 0
-    short, long = short - short.mean(), long - long.mean()
-    aligned = np.abs(short - long[: len(short)])
-    shifted = np.abs(short - long[len(long) - len(short) :])
-    cost = np.concatenate([[0.0], np.cumsum(aligned - shifted)])
-    # Of equally good points the last: what still matches is not suspicious.
-    return int(len(cost) - 1 - np.argmin(cost[::-1]))

@@ -1,6 +1,8 @@
 """Which rank is lost, judged by what each has last said of itself, and when."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mt_trainer.errors import Problem
@@ -46,15 +48,24 @@ class Lost:
         is_silent: whether it gives no sign of life; else it lives, but does not come to where the others wait.
         seconds: how long.
         step: the last one that it was at.
+        is_gone: whether its process is known to have ended; of one on another machine that is not known.
     """
 
     rank: int
     is_silent: bool
     seconds: float
     step: int
+    is_gone: bool = False
 
     def problem(self) -> Problem:
         """What the user is told."""
+        if self.is_gone:
+            message = f"rank {self.rank} is gone: its process ended without a word, at step {self.step:,}"
+            help_ = (
+                "the launcher's report says by which signal; SIGKILL often means that memory ran out, see the system's "
+                "log; the same command goes on from the last checkpoint"
+            )
+            return Problem("MT160", message, help=help_)
         what = "has been silent" if self.is_silent else "has kept the others waiting"
         message = f"rank {self.rank} {what} for {self.seconds:.0f} s, since step {self.step:,}"
         help_ = (
@@ -62,6 +73,20 @@ class Lost:
             "the last checkpoint; where ranks may be so slow, raise runtime.rank_timeout_seconds"
         )
         return Problem("MT160", message, help=help_)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process on this machine, or nothing of it but its status."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 def find_lost(heard: dict[int, Heard], *, own_rank: int, silence: float, timeout: float, now: float) -> Lost | None:

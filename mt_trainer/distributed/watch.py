@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
 from mt_trainer.distributed.launch import Launch
-from mt_trainer.distributed.lost import BROKEN_SECONDS, Heard, Lost, find_lost
+from mt_trainer.distributed.lost import BROKEN_SECONDS, Heard, Lost, find_lost, has_ended
 from mt_trainer.errors import ERROR_KINDS, ExitCode, MtError, Problem
 
 BEAT_SECONDS = 1.0
@@ -30,7 +30,11 @@ FIRST_SECONDS = 2.0
 GRACE_SECONDS = 5.0
 """Left to the others after that, to come to their own end."""
 
-SIGNALS = {ExitCode.INTERRUPTED: signal.SIGINT, ExitCode.TERMINATED: signal.SIGTERM}
+SIGNALS = {
+    ExitCode.HUNG_UP: signal.SIGHUP,
+    ExitCode.INTERRUPTED: signal.SIGINT,
+    ExitCode.TERMINATED: signal.SIGTERM,
+}
 
 FAILURE = "failure"
 
@@ -153,7 +157,8 @@ class Watch:
             lost = find_lost(self._heard, own_rank=self._launch.rank, silence=silence, timeout=self._timeout, now=now)
             if lost is not None:  # what it said last may be old; the others are at the step that it misses
                 step = max(self.step, *(each.step for each in self._heard.values()))
-                self._accuse(replace(lost, step=step))
+                is_gone = lost.is_silent and self._is_here(lost.rank) and has_ended(self._heard[lost.rank].pid)
+                self._accuse(replace(lost, step=step, is_gone=is_gone))
                 return
 
     def _speak(self) -> None:
@@ -189,16 +194,20 @@ class Watch:
         if before is not None:
             self._follow(before)
             return
-        other = self._heard[lost.rank]
         print(problem.render(), file=sys.stderr, flush=True)
         if lost.rank == self._launch.rank:
             faulthandler.dump_traceback(all_threads=True)
         elif not lost.is_silent:
             time.sleep(3 * self._beat_seconds)  # it reads that it is waited for, and shows what it is doing
-        elif other.group is not None and other.group == self._launch.group:
+        elif self._is_here(lost.rank) and not lost.is_gone:
             with suppress(OSError):
-                os.kill(other.pid, signal.SIGKILL)
+                os.kill(self._heard[lost.rank].pid, signal.SIGKILL)
         self._end(None, ERROR_KINDS[problem.code].exit_code)
+
+    def _is_here(self, rank: int) -> bool:
+        """Whether the launcher that started this rank has started that one too, on this machine."""
+        group = self._heard[rank].group
+        return group is not None and group == self._launch.group
 
     def _follow(self, failure: dict[str, Any]) -> None:
         """End because another rank has: by itself, if this one comes to its own end in time."""

@@ -18,6 +18,7 @@ from mt_trainer.training.checkpoints.checkpoint import (
     best_checkpoint,
     checkpoint_folders,
     load_checkpoint,
+    none_is_whole,
     read_checkpoint,
 )
 from mt_trainer.training.checkpoints.parameters import load_parameters, require_parameters
@@ -112,6 +113,8 @@ def _choose(folder: Path, name: str, select_by: SelectBy) -> tuple[Checkpoint, t
         except CheckpointError as error:
             damaged[chosen.path] = error
             candidates.remove(chosen)
+    if damaged and not candidates:
+        raise none_is_whole(damaged.values())
     if damaged:
         raise CheckpointError([problem for error in damaged.values() for problem in error.problems])
     message = f"no checkpoint `{name}`; there are: {known}"

@@ -29,7 +29,13 @@ from mt_trainer.config.resume import refused_on_resume, told_on_resume
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
-from mt_trainer.training.checkpoints.checkpoint import Checkpoint, checkpoint_folders, clear_leftovers, load_checkpoint
+from mt_trainer.training.checkpoints.checkpoint import (
+    Checkpoint,
+    checkpoint_folders,
+    clear_leftovers,
+    load_checkpoint,
+    none_is_whole,
+)
 from mt_trainer.training.checkpoints.retention import prune
 from mt_trainer.training.diverging.capsule import checkpoints_of_capsules
 from mt_trainer.training.sealed_config import CONFIG_FILE, read_sealed_config, write_sealed_config
@@ -177,7 +183,7 @@ class RunFolder:
                 self._compare_configs(checkpoint, announce)
                 return checkpoint
         if damaged:
-            raise CheckpointError([problem for found in damaged for problem in found.problems])
+            raise none_is_whole(damaged)
         return None
 
     def prune(self) -> None:

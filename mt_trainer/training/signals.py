@@ -1,17 +1,23 @@
-"""SIGINT, SIGTERM and SIGUSR1 ask a run to finish its step, save and end; a second one ends it at once."""
+"""SIGINT, SIGTERM, SIGUSR1 and SIGHUP ask a run to finish its step, save and end; a second one ends it at once.
+
+SIGHUP is what a terminal sends that closes. It comes more than once then, so it only ever asks; and where it was
+ignored when the run started, as `nohup` has it, it stays so.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from mt_trainer.errors import ExitCode
+from mt_trainer.output import leave_terminal
 
 HANDLED = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGUSR1: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.HUNG_UP,
 }
 
 
@@ -30,12 +36,18 @@ class StopRequest:
         """
         code = HANDLED[signal.Signals(number)]
         if self.exit_code is not None:
+            if number == signal.SIGHUP:
+                return
             os._exit(code)
         self.exit_code = code
+        if self._is_deferred:
+            # A validation may take minutes: without a word the signal would seem lost. Buffers may be in use here.
+            with suppress(OSError):
+                os.write(2, b"stopping after this step or validation; a second signal ends at once\n")
+        if number == signal.SIGHUP:
+            leave_terminal()  # what is written to it from now on would be an error, before anything is saved
         if not self._is_deferred:
             raise SystemExit(int(code))
-        # A validation may take minutes: without a word the signal would seem lost. Buffers may be in use here.
-        os.write(2, b"stopping after this step or validation; a second signal ends at once\n")
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -51,7 +63,11 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Handle the signals inside the block; the handlers before it come back after it."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.handle) for number in HANDLED}
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
+        signal.signal(number, request.handle)
     try:
         yield request
     finally:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -48,15 +48,9 @@ Arrange = Callable[..., list[tuple[int, int]]]
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 pairs to train on and 8 to validate, over made-up words."""
-    folder, rng = tmp_path_factory.mktemp("texts"), random.Random(1)
-    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
-    for part, number in (("train", 200), ("dev", 8)):
-        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
-        for side, order in (("en", 1), ("de", -1)):
-            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
-            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+def texts(made_up_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up pairs and the config."""
+    folder = shutil.copytree(made_up_pairs, tmp_path_factory.mktemp("texts"), dirs_exist_ok=True)
     (folder / "config.yaml").write_text(CONFIG)
     return folder
 
@@ -298,6 +292,27 @@ def test_an_explosion_that_only_dev_shows_is_not_saved(arrange: Arrange, tmp_pat
     with pytest.raises(DivergedError, match=r"perplexity on dev after step 8 is .*, at the validation before it was"):
         run(tmp_path / "run", "training.ema_decay=0")
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step_00000004"]
+
+
+def test_resumed_at_its_end_a_run_names_the_data_of_its_last_step(
+    arrange: Arrange, data: list[Position], tmp_path: Path
+) -> None:
+    """Stopped in the last step, before the validation that shows the explosion; one step was passed over before."""
+    capsules = []
+    for name, signal_at in (("whole", 0), ("stopped", 11)):
+        settings = (*ROLL_BACK, "training.max_roll_backs=1", "training.max_steps=11", "training.ema_decay=0")
+        arrange(overflows=(10,), explodes=(12,), signal_at=signal_at)
+        if signal_at:
+            assert run(tmp_path / name, *settings).exit_code == ExitCode.TERMINATED
+        with pytest.raises(DivergedError, match="perplexity on dev after step 11"):
+            run(tmp_path / name, *settings)
+        [path] = (tmp_path / name / "crash").glob("step_00000011*.json")
+        capsules.append(json.loads(path.read_text()))
+    whole, stopped = capsules
+    assert whole["position"] == stopped["position"] == asdict(data[11])
+    assert (whole["micro_batches"], whole["step"]) == (stopped["micro_batches"], 11)
+    assert whole["sums"]
+    assert stopped["sums"] == {}
 
 
 def test_a_high_ratio_lets_an_explosion_pass(arrange: Arrange, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A replay comes to the numbers of the run, bit for bit, wherever the run began, was stopped or went back."""
 
 import json
-import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,9 @@ Poison = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 pairs to train on and 8 to validate, over made-up words; an epoch has about four steps."""
-    folder, rng = tmp_path_factory.mktemp("texts"), random.Random(1)
-    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
-    for part, number in (("train", 200), ("dev", 8)):
-        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
-        for side, order in (("en", 1), ("de", -1)):
-            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
-            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+def texts(made_up_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up pairs, of which an epoch has about four steps, and the config."""
+    folder = shutil.copytree(made_up_pairs, tmp_path_factory.mktemp("texts"), dirs_exist_ok=True)
     (folder / "config.yaml").write_text(CONFIG)
     return folder
 
@@ -113,7 +107,8 @@ def test_from_the_first_step_on_to_the_pair(pair: int, tmp_path: Path, poison: P
     assert f"pair {pair} of the encoded corpus is not finite alone" in told["narrowed"]
     assert told["others"] == "0 of 8 other pairs of the step fail alone"
     assert told["first"] == "all that the model computes is finite; the objective is not"
-    row = int(told["from"].split()[1])
+    [row] = {int(place.rpartition(":")[2]) for place in told["from"].split(" | ")}
+    assert told["from"] == f"train.en:{row} | train.de:{row}"
     assert pair + 1 <= row <= pair + 3, "cleaning may have dropped some before it"
     for side, path in (("src", "train.en"), ("tgt", "train.de")):
         line = (texts / path).read_text().splitlines()[row - 1]

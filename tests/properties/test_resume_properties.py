@@ -51,15 +51,9 @@ runtime: {device: cpu, precision: fp32, threads: 1, cache_folder: cache, run_fol
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 pairs to train on and 8 to validate, over made-up words; an epoch has 6 steps."""
-    folder, rng = tmp_path_factory.mktemp("texts"), random.Random(1)
-    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
-    for part, number in (("train", 200), ("dev", 8)):
-        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
-        for side, order in (("en", 1), ("de", -1)):
-            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
-            (folder / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+def texts(made_up_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up pairs, of which an epoch has 6 steps, and the config."""
+    folder = shutil.copytree(made_up_pairs, tmp_path_factory.mktemp("texts"), dirs_exist_ok=True)
     (folder / "config.yaml").write_text(CONFIG)
     return folder
 

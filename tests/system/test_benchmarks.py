@@ -152,6 +152,21 @@ def test_the_operations_of_the_floor_are_those_that_the_real_model_takes(
     assert counter.get_total_flops() == training_operations(sizes, [(src, tgt)])
 
 
+def test_peers_translate_in_batches_of_equal_length_and_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from peers.runners.serving import batched
+
+    seen: list[list[int]] = []
+
+    def double(sources: list[list[int]]) -> list[list[int]]:
+        seen.append([len(source) for source in sources])
+        return [source * 2 for source in sources]
+
+    sources = [[4], [5, 6, 7], [], [8, 9], [5, 5, 5]]
+    assert batched(double, 2)(sources) == [source * 2 for source in sources]
+    assert seen == [[3, 3], [2, 1], [0]]
+
+
 def test_the_benchmark_of_decoding_compares_all_ways_with_the_plain_one() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "decoding.py"), "--sentences", "4", "--plain", "3"]
     done = subprocess.run([*command, "--repeats", "1"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -57,9 +57,9 @@ def outcome(program: str, folder: Path) -> list[dict[str, Any]]:
 
 SIGNALS = """
 rng = random.Random(3)
-numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
+numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
 for index in range(12):
-    phase, number = list(PHASES)[index % 6], numbers[index % 3]
+    phase, number = list(PHASES)[index % 6], numbers[index % 4]
     folder = new_folder(out / f"asked_{index}")
     child = start(folder, phases)
     entered = rng.randint(1, max(1, len(durations[phase]) // 2))
@@ -82,7 +82,7 @@ def test_a_signal_at_any_moment_is_heeded_and_changes_nothing(tmp_path: Path) ->
     results = outcome(SIGNALS, tmp_path)
     assert len(results) == 12
     for result in results:
-        expected = 130 if result["number"] == "SIGINT" else 143
+        expected = {"SIGHUP": 129, "SIGINT": 130}.get(result["number"], 143)
         is_too_late = result["status"] == 0 and "run folder: run" in result["words"]
         assert result["status"] == expected or is_too_late, result
         assert "Traceback" not in result["words"], result

@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,15 +57,9 @@ POISONED = 7
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """200 pairs to train on and 8 to validate, over made-up words."""
-    rng = random.Random(1)
-    words = ["".join(rng.choices("abdefgiklmnoprstu", k=rng.randint(2, 6))) for _ in range(60)]
-    for part, number in (("train", 200), ("dev", 8)):
-        sentences = [rng.choices(words, k=rng.randint(2, 7)) for _ in range(number)]
-        for side, order in (("en", 1), ("de", -1)):
-            lines = [" ".join(word[::order] for word in sentence[::order]) for sentence in sentences]
-            (tmp_path / f"{part}.{side}").write_text("".join(f"{line}\n" for line in lines))
+def folder(made_up_pairs: Path, tmp_path: Path) -> Path:
+    """The made-up pairs, the config and the program."""
+    shutil.copytree(made_up_pairs, tmp_path, dirs_exist_ok=True)
     (tmp_path / "small.yaml").write_text(CONFIG)
     (tmp_path / "program.py").write_text(PROGRAM)
     return tmp_path

@@ -113,7 +113,7 @@ def test_the_replay_has_the_same_bits_and_names_the_pair(
     assert "is not finite alone" in told["narrowed"]
     assert told["others"].startswith("0 of 8")
     assert told["src"].startswith(POISONED)
-    assert "row 38 of own.en" in told["from"]
+    assert told["from"] == "own.en:38 | own.de:38"
     assert told["first"] == "the output of src_positions is the first that is not finite"
 
 

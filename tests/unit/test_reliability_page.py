@@ -39,7 +39,7 @@ def test_torchrun_is_told_of_every_signal_that_stops_a_run(page: str) -> None:
     option = re.search(r"`(--signals-to-handle) (\S+)`", (ROOT / page).read_text(encoding="utf-8"))
     assert option, "without it torchrun dies of SIGUSR1"
     parsed = get_args_parser().parse_args([*option.groups(), "train.py"])
-    assert set(parsed.signals_to_handle.split(",")) == {"SIGTERM", "SIGINT", "SIGUSR1"}
+    assert set(parsed.signals_to_handle.split(",")) == {"SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"}
 
 
 def test_the_readme_leads_here() -> None:

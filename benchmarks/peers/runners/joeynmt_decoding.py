@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from peers.gate import Gate
 from peers.job import DecodingJob, decoding_job
-from peers.runners.serving import by_length, serve
+from peers.runners.serving import batched, serve
 from peers.weights import Weights
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
@@ -85,30 +85,26 @@ def main() -> None:
     torch.set_num_threads(job.threads)
     model = load_model(job)
 
-    def translate(sources: list[list[int]]) -> Sequence[Sequence[int]]:
-        outputs: list[list[int]] = [[] for _ in sources]
-        for positions in by_length(sources, job.batch_size):
-            rows = [torch.tensor([*(exchanged(sources[i])), EOS]) for i in positions]
-            batch = Batch(
-                src=pad_sequence(rows, batch_first=True, padding_value=PAD),
-                src_length=torch.tensor([len(row) for row in rows]),
-                src_prompt_mask=None,
-                trg=None,
-                trg_prompt_mask=None,
-                indices=torch.arange(len(rows)),
-                device=torch.device("cpu"),
-                pad_index=PAD,
-                eos_index=EOS,
-                is_train=False,
-            )
-            found, _, _ = search(
-                model=model, batch=batch, max_output_length=job.longest, beam_size=job.beam_size, beam_alpha=0.0
-            )
-            for i, row in zip(positions, found.tolist(), strict=True):
-                outputs[i] = exchanged(row[: row.index(EOS)] if EOS in row else row)
-        return outputs
+    def translate_batch(sources: list[list[int]]) -> Sequence[Sequence[int]]:
+        rows = [torch.tensor([*exchanged(source), EOS]) for source in sources]
+        batch = Batch(
+            src=pad_sequence(rows, batch_first=True, padding_value=PAD),
+            src_length=torch.tensor([len(row) for row in rows]),
+            src_prompt_mask=None,
+            trg=None,
+            trg_prompt_mask=None,
+            indices=torch.arange(len(rows)),
+            device=torch.device("cpu"),
+            pad_index=PAD,
+            eos_index=EOS,
+            is_train=False,
+        )
+        found, _, _ = search(
+            model=model, batch=batch, max_output_length=job.longest, beam_size=job.beam_size, beam_alpha=0.0
+        )
+        return [exchanged(row[: row.index(EOS)] if EOS in row else row) for row in found.tolist()]
 
-    serve(job, gate, translate)
+    serve(job, gate, batched(translate_batch, job.batch_size))
 
 
 def exchanged(ids: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ from transformers import MarianConfig, MarianMTModel
 
 from peers.gate import Gate
 from peers.job import DecodingJob, decoding_job
-from peers.runners.serving import by_length, serve
+from peers.runners.serving import batched, serve
 from peers.weights import Weights
 
 PAD, BOS, EOS = 0, 2, 3
@@ -80,26 +80,21 @@ def main() -> None:
     model = load_model(job).to(job.device)
 
     @torch.inference_mode()
-    def translate(sources: list[list[int]]) -> Sequence[Sequence[int]]:
-        outputs: list[list[int]] = [[] for _ in sources]
-        for batch in by_length(sources, job.batch_size):
-            rows = [torch.tensor([*sources[i], EOS]) for i in batch]
-            input_ids = pad_sequence(rows, batch_first=True, padding_value=PAD).to(job.device)
-            generated = model.generate(
-                input_ids,
-                attention_mask=(input_ids != PAD).long(),
-                num_beams=job.beam_size,
-                do_sample=False,
-                length_penalty=0.0,
-                max_new_tokens=job.longest,
-                suppress_tokens=[PAD, BOS],
-            )
-            for i, row in zip(batch, generated.tolist(), strict=True):
-                end = row.index(EOS, 1) if EOS in row[1:] else len(row)
-                outputs[i] = row[1:end]
-        return outputs
+    def translate_batch(sources: list[list[int]]) -> Sequence[Sequence[int]]:
+        rows = [torch.tensor([*source, EOS]) for source in sources]
+        input_ids = pad_sequence(rows, batch_first=True, padding_value=PAD).to(job.device)
+        generated = model.generate(
+            input_ids,
+            attention_mask=(input_ids != PAD).long(),
+            num_beams=job.beam_size,
+            do_sample=False,
+            length_penalty=0.0,
+            max_new_tokens=job.longest,
+            suppress_tokens=[PAD, BOS],
+        )
+        return [row[1 : row.index(EOS, 1) if EOS in row[1:] else len(row)] for row in generated.tolist()]
 
-    serve(job, gate, translate)
+    serve(job, gate, batched(translate_batch, job.batch_size))
 
 
 if __name__ == "__main__":

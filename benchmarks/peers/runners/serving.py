@@ -25,7 +25,16 @@ def serve(job: DecodingJob, gate: Gate, translate: Translate) -> None:
         gate.after_step(sum(len(output) + 1 for output in outputs), len(outputs))
 
 
-def by_length(sources: list[list[int]], batch_size: int) -> list[list[int]]:
-    """Positions of the sources in batches of about equal length, the longest first."""
-    order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+def batched(translate_batch: Translate, batch_size: int) -> Translate:
+    """Translates any number of sources, in batches of about equal length, the longest first."""
+
+    def translate(sources: list[list[int]]) -> Sequence[Sequence[int]]:
+        order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
+        outputs: list[Sequence[int]] = [[] for _ in sources]
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            for i, output in zip(batch, translate_batch([sources[i] for i in batch]), strict=True):
+                outputs[i] = output
+        return outputs
+
+    return translate

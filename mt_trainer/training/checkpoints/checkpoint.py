@@ -12,8 +12,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -240,6 +240,14 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     reason = f"{Path(error.filename).name}: {error.strerror}" if isinstance(error, OSError) else str(error)
     help_ = "restore it from a copy, or remove it: the checkpoints before it can still be used"
     return CheckpointError(Problem("MT102", f"damaged checkpoint: {reason}", where=str(path), help=help_))
+
+
+def none_is_whole(damaged: Iterable[CheckpointError]) -> CheckpointError:
+    """What is said where no other checkpoint can be used: all that is wrong with them, and what can be done then."""
+    help_ = "none is whole that could be used instead: restore one of them from a copy; or remove the folder "
+    help_ += "`checkpoints` to train from the start"
+    problems = [problem for error in damaged for problem in error.problems]
+    return CheckpointError([replace(each, help=help_) if each.code == "MT102" else each for each in problems])
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:

@@ -120,7 +120,8 @@ class Recovery:
         """None where the disk does not take it: that the run diverged is more important. The main rank writes."""
         if not self.ranks.is_main:
             return None
-        start = progress.position if divergence.taken is None else divergence.taken.stretch.start
+        taken = divergence.taken
+        start = self._start_of_last_step(progress, good) if taken is None else taken.stretch.start
         batches = next(self.parts.loader.of_all_ranks().steps(start))
         config, learner = self.run.config, self.parts.learner
         capsule = Capsule(
@@ -131,7 +132,7 @@ class Recovery:
             position=start,
             left_out=progress.left_out,
             micro_batches=[batch.rows for batch in batches.micro_batches],
-            sums={} if divergence.taken is None else numbers_of(divergence.taken.result),
+            sums={} if taken is None else numbers_of(taken.result),
             base=None if good is None else base_of(good),
             hashes={
                 "config": config_digest(config),
@@ -147,6 +148,16 @@ class Recovery:
         except OSError as error:
             self.say(f"warning: the capsule cannot be written: {error.strerror or error} ({self.run.crash})")
             return None
+
+    def _start_of_last_step(self, progress: Progress, good: Checkpoint | None) -> Position:
+        """Where the data stood before it: this process has not taken it, and goes through the data to it again."""
+        at = Progress() if good is None else Progress.from_json(good.state["progress"])
+        at = start = at.going_on_without(progress.left_out)
+        steps = self.parts.loader.of_all_ranks().steps(at.position)
+        while at.position < progress.position:
+            start = start if at.is_left_out else at
+            at = at.passing(next(steps).after)
+        return start.position
 
     def _stopping(self, divergence: Divergence, path: Path | None, why: str) -> DivergedError:
         replay = f"`mt-run replay {path}` goes through it again; " if path else ""

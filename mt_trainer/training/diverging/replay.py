@@ -212,7 +212,7 @@ def _tell_pair(prepared: Replay, probe: Probe, pair: int, tell: Callable[[str, s
     if origin is None:
         tell("from", "no pair of the training text encodes to it any more")
     else:
-        tell("from", f"row {origin.row:,} of {origin.name}")
+        tell("from", " | ".join(dict.fromkeys(origin.places)))
 
 
 def _nll(result: StepResult) -> float:

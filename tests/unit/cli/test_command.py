@@ -1,5 +1,8 @@
 """How commands end: status, message, notes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,18 +54,67 @@ def test_notes_of_the_error_stand_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(130), 130), (SystemExit(143), 143)], ids=repr
+    ("stop", "code"),
+    [(KeyboardInterrupt(), 130), (SystemExit(129), 129), (SystemExit(130), 130), (SystemExit(143), 143)],
+    ids=repr,
 )
 def test_a_signal_ends_with_its_status_and_says_so(stop: BaseException, code: int) -> None:
     status, _, err = outcome(stop)
     assert (status, err) == (code, "stopped by a signal\n")
 
 
+def unread(program: str) -> tuple[int, str]:
+    """Exit code and stderr of a program whose stdout nobody reads."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    beginning = (
+        "import sys\n"
+        "from mt_trainer.cli.command import run_command\n"
+        "from mt_trainer.errors import ConfigError, Problem\n"
+        "sys.argv = ['x']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", beginning + program], stdout=write_end, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write_end)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def command() -> None: print('x' * 1_000_000)\nrun_command(command)",
+        "def command() -> None: print('x')\nrun_command(command)",
+        "def command() -> None:\n    print('x')\n    raise ConfigError(Problem('MT005', 'y'))\nrun_command(command)",
+        "def command() -> None: pass\nsys.argv = ['x', '--help']\nrun_command(command)",
+    ],
+    ids=["much", "little", "little, and a fault", "help"],
+)
+def test_what_nobody_reads_ends_calmly(program: str) -> None:
+    """As `cat` ends in `cat file | head`: an unread report of faults is not said to be without."""
+    status, err = unread(program)
+    assert (status, err.replace("error[MT005]: y\n", "")) == (141, "")
+
+
+def test_without_output_the_status_stays() -> None:
+    fault = "def command() -> None: raise ConfigError(Problem('MT005', 'y'))\nrun_command(command)"
+    assert unread(fault) == (2, "error[MT005]: y\n")
+
+
+def test_another_pipe_that_breaks_is_a_defect_with_its_traceback() -> None:
+    code = (
+        "from mt_trainer.cli.command import run_command\n"
+        "def command() -> None: raise BrokenPipeError(32, 'Broken pipe')\n"
+        "run_command(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "in command\n" in done.stderr
+    assert done.stderr.endswith("BrokenPipeError: [Errno 32] Broken pipe\n")
+
+
 @pytest.mark.parametrize("module", ["mt_trainer.cli.translate", "mt_trainer.cli.eval"])
 def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     code = (
         f"import sys, runpy\nsys.argv = ['x', '--help']\n"
         f"try: runpy.run_module('{module}', run_name='__main__')\nexcept SystemExit: pass\n"

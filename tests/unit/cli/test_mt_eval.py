@@ -105,16 +105,16 @@ FILES = ("--src", "test.en", "--ref", "test.de")
     ("options", "result"),
     [
         (("--checkpoint", "step_00000010"), "step_00000010/dev.json"),
-        (("--set", "decoding.beam_size=4"), "other_settings/dev.json"),
-        (("--set", "evaluation.lowercase=true"), "other_settings/dev.json"),
-        (("--set", "data.dev.src=other.en"), "other_settings/dev.json"),
-        (("--set", "data.test.flickr.src=other.en"), "other_settings/dev.json"),
-        (("--device", "cpu"), "other_settings/dev.json"),
+        (("--set", "decoding.beam_size=4"), "other_settings/decoding.beam_size=4-*/dev.json"),
+        (("--set", "evaluation.lowercase=true"), "other_settings/evaluation.lowercase=True-*/dev.json"),
+        (("--set", "data.dev.src=other.en"), "other_settings/data.dev.src=other.en-*/dev.json"),
+        (("--set", "data.test.flickr.src=other.en"), "other_settings/data.test.flickr.src=other.en-*/dev.json"),
+        (("--device", "cpu"), "other_settings/runtime.device=cpu-*/dev.json"),
         (FILES, "files/test.json"),
         ((*FILES, "--checkpoint", "step_00000010"), "step_00000010/files/test.json"),
         (
             (*FILES, "--checkpoint", "step_00000010", "--set", "decoding.beam_size=4"),
-            "step_00000010/other_settings/files/test.json",
+            "step_00000010/other_settings/decoding.beam_size=4-*/files/test.json",
         ),
     ],
 )
@@ -126,8 +126,8 @@ def test_the_results_of_the_run_itself_stay(invoke: Invoke, options: tuple[str, 
     assert {path.name for path in own} == {"dev.json", "dev.hyp.txt", "flickr.json", "flickr.hyp.txt"}
     code, out, _ = invoke("--run", "runs/mine", *options)
     assert code == 0
-    assert out.endswith(f"saved in {(evaluation / result).parent}\n")
-    assert (evaluation / result).exists()
+    [path] = evaluation.glob(result)
+    assert out.endswith(f"saved in {path.parent}\n")
     assert {path: path.stat().st_mtime_ns for path in evaluation.iterdir() if path.is_file()} == own
 
 
@@ -166,7 +166,26 @@ def test_a_config_that_is_not_the_one_of_the_run(invoke: Invoke) -> None:
 def test_a_config_may_differ_in_what_does_not_touch_the_weights(invoke: Invoke) -> None:
     Path("mine.yaml").write_text(Path("mine.yaml").read_text() + "decoding: {beam_size: 4}\ntraining: {patience: 3}\n")
     assert invoke("--config", "mine.yaml")[0] == 0
-    assert Path("runs/mine/evaluation/other_settings/dev.json").exists()
+    [path] = Path("runs/mine/evaluation/other_settings").glob("decoding.beam_size=4-*/dev.json")
+    assert json.loads(path.read_text())["other_settings"] == {"decoding.beam_size": 4}
+
+
+def test_no_settings_overwrite_what_others_gave(invoke: Invoke) -> None:
+    """However alike: the names of the last two are cut, and only their hash tells them apart."""
+    many = ("decoding.beam_size=4", "decoding.max_length_constant=77", "evaluation.lowercase=true")
+    settings = [
+        ("decoding.beam_size=6",),
+        ("decoding.beam_size=4",),
+        ("decoding.beam_size=4", "runtime.cache_folder=elsewhere"),
+        (*many, "runtime.threads=1"),
+        (*many, "runtime.threads=2"),
+    ]
+    for each in settings:
+        options = [part for setting in each for part in ("--set", setting)]
+        assert invoke("--run", "runs/mine", "--only", "dev", *options)[0] == 0
+    found = [json.loads(path.read_text()) for path in Path("runs/mine/evaluation").rglob("*.json")]
+    assert len({json.dumps(record["other_settings"]) for record in found}) == len(found) == 4
+    assert all(record["decoding"]["beam_size"] in (4, 6) for record in found)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def test_every_pair_is_found_on_its_line(prepared: tuple[TrainConfig, PreparedDa
         origin = origin_of(pair, data.train, training_texts(config.data), data.tokenizers)
         assert origin is not None
         assert (origin.src, origin.tgt) == (SRC[place], TGT[place])
-        assert origin.row == place % 30 + 1
-        assert ("a.en" if place < 30 else "b.en") in origin.name
+        name, line = "a" if place < 30 else "b", place % 30 + 1
+        assert origin.places == (f"{name}.en:{line}", f"{name}.de:{line}")
 
 
 def test_a_pair_that_is_gone_is_not_found(prepared: tuple[TrainConfig, PreparedData]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_a_truncated_gz_is_detected(tmp_path: Path, keep: int) -> None:
     (tmp_path / "x.gz").write_bytes(packed[:keep])
     [problem] = problems(parallel(TsvSource(format="tsv", path=str(tmp_path / "x.gz"), tgt_column=1)))
     assert (problem.code, problem.where) == ("MT053", str(tmp_path / "x.gz"))
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
+def test_a_truncated_gz_names_the_last_whole_line(tmp_path: Path, keep: float) -> None:
+    """More than a megabyte: none of it is lost with the end."""
+    text = b"".join(b"line %d is here, %d\n" % (number, number * number % 7919) for number in range(100_000))
+    packed = gzip.compress(text)[: int(keep * len(gzip.compress(text)))]
+    (tmp_path / "x.gz").write_bytes(packed)
+    [problem] = problems(parallel(TsvSource(format="tsv", path=str(tmp_path / "x.gz"), tgt_column=1)))
+    num_whole = zlib.decompressobj(wbits=31).decompress(packed).count(b"\n")
+    assert problem.message.startswith(f"the compressed file is truncated or damaged after line {num_whole:,}: ")
 
 
 @pytest.mark.parametrize("place", [30, -6, -2])

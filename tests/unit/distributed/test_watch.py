@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from datetime import timedelta
@@ -13,6 +14,7 @@ import torch.distributed as dist
 
 from mt_trainer.distributed import watch as module
 from mt_trainer.distributed.launch import Launch
+from mt_trainer.distributed.lost import has_ended
 from mt_trainer.distributed.watch import FAILURE, Heard, Lost, Watch, find_lost
 from mt_trainer.errors import DivergedError, MtError, Problem
 
@@ -114,13 +116,51 @@ def test_a_silent_rank_ends_this_one(store: dist.Store, capfd: pytest.CaptureFix
     assert (failure["rank"], failure["lost"], failure["exit_code"]) == (0, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ("0", "rank 1 is gone: its process ended without a word, at step 9\nhelp: the launcher"),
+        (None, "rank 1 has been "),
+    ],
+)
+def test_a_rank_that_was_killed_is_gone_where_that_is_known(
+    store: dist.Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], group: str | None, said: str
+) -> None:
+    """Nothing is killed in its place: its number may be that of another process by now."""
+    other = subprocess.Popen(["sleep", "600"])
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "getpid", lambda: other.pid)
+        watch_of(store, 1, group=group)._speak()
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # its status is not fetched yet
+    watch, killed = watch_of(store, 0, group=group), []
+    kill = os.kill
+    monkeypatch.setattr(module.os, "kill", lambda pid, number: killed.append(number) if number else kill(pid, number))
+    watch.step = 9
+    with pytest.raises(Ended):
+        watch._run()
+    other.wait()
+    assert capfd.readouterr().err.startswith(f"error[MT160]: {said}")
+    assert killed == []
+
+
+def test_a_process_has_ended() -> None:
+    other = subprocess.Popen(["sleep", "600"])
+    assert not has_ended(other.pid)
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert has_ended(other.pid)
+    other.wait()
+    assert has_ended(other.pid)
+
+
 @pytest.mark.parametrize(("group", "is_killed"), [("0", True), (None, False)])
 def test_a_silent_rank_of_the_same_launcher_is_killed(
     store: dist.Store, monkeypatch: pytest.MonkeyPatch, group: str | None, is_killed: bool
 ) -> None:
     """So that one that was only stopped never wakes up in the middle of another run."""
     killed: list[tuple[int, int]] = []
-    monkeypatch.setattr(module.os, "kill", lambda *arguments: killed.append(arguments))
+    monkeypatch.setattr(module.os, "kill", lambda *arguments: killed.append(arguments) if arguments[1] else None)
     watch_of(store, 1, group=group)._speak()
     watch = watch_of(store, 0, group=group)
     with pytest.raises(Ended):

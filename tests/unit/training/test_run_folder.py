@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -39,6 +40,12 @@ def tokenizers(word: str) -> TokenizerPair:
 @pytest.fixture(scope="module")
 def pair() -> TokenizerPair:
     return tokenizers("Katze")
+
+
+NONE_IS_WHOLE = (
+    "none is whole that could be used instead: restore one of them from a copy; "
+    "or remove the folder `checkpoints` to train from the start"
+)
 
 
 def problem_of(open_run: Callable[[], object]) -> tuple[str, str, ExitCode]:
@@ -212,6 +219,10 @@ def test_a_damaged_best_is_passed_over_and_all_damaged_are_named(trained: Path) 
     with pytest.raises(CheckpointError) as caught:
         load_run(trained)
     assert [problem.code for problem in caught.value.problems] == ["MT102"] * 3
+    assert {problem.help for problem in caught.value.problems} == {NONE_IS_WHOLE}
+    with pytest.raises(CheckpointError) as caught:
+        load_run(trained, checkpoint="step_00000020")
+    assert {problem.help for problem in caught.value.problems} == {NONE_IS_WHOLE}
 
 
 def test_not_a_run_folder(tmp_path: Path) -> None:
@@ -245,6 +256,10 @@ def test_with_every_checkpoint_damaged_training_does_not_start_over(tmp_path: Pa
     assert (code, exit_code) == ("MT102", ExitCode.CORRUPT)
     assert "step_00000005" in text
     assert "step_00000010" in text
+    assert text.count(f"help: {NONE_IS_WHOLE}") == 2
+    assert "can still be used" not in text
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert run.newest_checkpoint(lambda line: None) is None, "the help leads on"
 
 
 def test_a_start_that_was_killed_before_the_config_can_be_repeated(

@@ -1,9 +1,11 @@
 """The first signal asks, the second one ends; afterwards everything is as before."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,37 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (143, "first 130\n")
+
+
+def test_a_terminal_that_closes_asks_however_often_it_does(tmp_path: Path) -> None:
+    """It sends SIGHUP to the run, the shell sends another; and nothing can be written to it any more."""
+    code = (
+        "import os, signal, sys\n"
+        "from mt_trainer.training.signals import stop_on_signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "with stop_on_signals() as stop, stop.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print('saving', flush=True)\n"
+        "    print('saving', file=sys.stderr, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    open('saved', 'w').close()\n"
+        "sys.exit(stop.exit_code)\n"
+    )
+    near, far = pty.openpty()
+    os.close(near)
+    done = subprocess.run([sys.executable, "-c", code], stdout=far, stderr=far, cwd=tmp_path, timeout=60, check=False)
+    os.close(far)
+    assert (done.returncode, (tmp_path / "saved").exists()) == (129, True)
+
+
+def test_with_nohup_a_closed_terminal_is_ignored() -> None:
+    code = (
+        "import os, signal\n"
+        "from mt_trainer.training.signals import stop_on_signals\n"
+        "with stop_on_signals() as stop, stop.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print(stop.exit_code)\n"
+        "print(signal.getsignal(signal.SIGHUP).name)\n"
+    )
+    done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "None\nSIG_IGN\n")
