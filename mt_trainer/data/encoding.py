@@ -23,6 +23,10 @@ from mt_trainer.tokenizer import TRAINING_THREADS, Tokenizer, TokenizerPair, tra
 
 Item = TypeVar("Item")
 
+MOST_CHARACTERS = 100_000_000
+"""Of the text that a tokenizer is trained on. The trainer of a unigram model holds tables over all of them: this bounds
+the memory, whatever the corpus and its lines are like."""
+
 
 def all_pairs(texts: Sequence[ParallelText]) -> Iterator[tuple[str, str]]:
     """The pairs of all sources, one source after the other.
@@ -70,10 +74,18 @@ def sampled(items: Iterable[Item], *, num_items: int, max_items: int) -> Iterato
             yield item
 
 
+def num_sampled(num_items: int, num_characters: int, *, max_items: int) -> int:
+    """How many of `num_items` items, with `num_characters` in all, a tokenizer is trained on.
+
+    At most `max_items`, and as many as have `MOST_CHARACTERS` if they are of ordinary length.
+    """
+    return max(1, min(max_items, num_items * MOST_CHARACTERS // max(num_characters, 1)))
+
+
 def train_tokenizers(
     texts: Sequence[ParallelText], verdicts: NDArray[np.uint8], config: TokenizerConfig
 ) -> TokenizerPair:
-    """Trains one tokenizer on both sides of the kept pairs, or one on each side.
+    """Trains one tokenizer on both sides of the kept pairs, or one on each side: on a sample, where they are many.
 
     Raises:
         TokenizerError: MT080 or MT083 when the vocabulary does not fit the text.
@@ -81,7 +93,9 @@ def train_tokenizers(
     num_kept = int((verdicts == Verdict.KEPT).sum())
 
     def trained(sides: tuple[int, ...]) -> Tokenizer:
-        pairs = sampled(kept_pairs(texts, verdicts), num_items=num_kept, max_items=config.max_training_lines)
+        num_characters = sum(len(pair[side]) for pair in kept_pairs(texts, verdicts) for side in sides)
+        max_items = num_sampled(num_kept, num_characters, max_items=config.max_training_lines)
+        pairs = sampled(kept_pairs(texts, verdicts), num_items=num_kept, max_items=max_items)
         return _train((pair[side] for pair in pairs for side in sides), config)
 
     if config.joint:
@@ -91,7 +105,7 @@ def train_tokenizers(
 
 
 def train_on_files(paths: Sequence[str], config: TokenizerConfig) -> Tokenizer:
-    """Trains one tokenizer on the lines of text files, one file after the other.
+    """Trains one tokenizer on the lines of text files, one file after the other: on a sample, where they are many.
 
     Raises:
         DataError: MT050, MT052 or MT053 when a file cannot be read.
@@ -100,9 +114,13 @@ def train_on_files(paths: Sequence[str], config: TokenizerConfig) -> Tokenizer:
     files = [TextFile(path) for path in paths]
     if problems := [problem for file in files for problem in file.missing()]:
         raise DataError(problems)
-    num_lines = sum(1 for file in files for _ in file.texts())
+    num_lines = num_characters = 0
+    for file in files:
+        for line in file.texts():
+            num_lines, num_characters = num_lines + 1, num_characters + len(line)
+    max_items = num_sampled(num_lines, num_characters, max_items=config.max_training_lines)
     lines = (line for file in files for line in file.texts())
-    return _train(sampled(lines, num_items=num_lines, max_items=config.max_training_lines), config)
+    return _train(sampled(lines, num_items=num_lines, max_items=max_items), config)
 
 
 def _train(lines: Iterable[str], config: TokenizerConfig) -> Tokenizer:
