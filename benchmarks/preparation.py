@@ -3,15 +3,16 @@
     python benchmarks/preparation.py [--pairs 100000 4500000] [--src FILE --tgt FILE] [--json FILE]
 
 The pairs are made from a smaller corpus (the built-in phrasebook, or files of one sentence a line, plain or .gz): each
-is two of its pairs, chosen at random, one after the other, so that duplicates stay rare; written as two .gz files. A
-run of a small model then starts twice in a process of its own, with an empty cache and with the cache of the first
-start, and is stopped after its first step. A line of the table is one start:
+is two of its pairs, chosen at random, one after the other, and on either side two neighbouring letters of one word
+change places; so duplicates stay rare, and there are more different words, as in a large text. They are written as two
+.gz files. A run of a small model then starts twice in a process of its own, with an empty cache and with the cache of
+the first start, and is stopped after its first step. A line of the table is one start:
 
   first step   seconds from the command to the end of the first training step
   start        of these, until the training text is opened: the interpreter, imports, the config
   tokenizer    of these, training a tokenizer of 32,000 pieces (1,500 with the phrasebook) on a sample of the text
   us a pair    the rest, for each pair, in microseconds
-  MiB          largest resident memory of the process until then (Linux)
+  MiB          largest resident memory until then, of the process and those that it starts together (Linux)
 """
 
 import argparse
@@ -23,6 +24,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -44,11 +46,21 @@ def sentences(src: str | None, tgt: str | None) -> list[tuple[str, str]]:
 
 
 def made_pairs(known: Sequence[tuple[str, str]], number: int) -> Iterator[tuple[str, str]]:
-    """Two known pairs as one, so many times."""
+    """Two known pairs as one, with a slip of the pen on either side, so many times."""
     choose = random.Random(1)
     for _ in range(number):
         first, second = choose.choice(known), choose.choice(known)
-        yield f"{first[0]} {second[0]}", f"{first[1]} {second[1]}"
+        yield misspelt(f"{first[0]} {second[0]}", choose), misspelt(f"{first[1]} {second[1]}", choose)
+
+
+def misspelt(text: str, choose: random.Random) -> str:
+    """The text with two neighbouring letters of one word exchanged."""
+    words = text.split(" ")
+    at = choose.randrange(len(words))
+    if len(word := words[at]) > 1:
+        letter = choose.randrange(len(word) - 1)
+        words[at] = word[:letter] + word[letter + 1] + word[letter] + word[letter + 2 :]
+    return " ".join(words)
 
 
 def write_pairs(folder: Path, known: Sequence[tuple[str, str]], number: int) -> None:
@@ -89,6 +101,8 @@ def start_of_training(config: Path, run_folder: Path) -> dict[str, float]:
     assert process.stderr is not None
     times = {"start": 0.0, "tokenizer": 0.0}
     said: list[str] = []
+    memory = PeakMemory(process.pid)
+    memory.start()
     try:
         for line in lines_of(process.stderr):
             said.append(line)
@@ -97,8 +111,9 @@ def start_of_training(config: Path, run_folder: Path) -> dict[str, float]:
             elif trained := re.match(r"tokenizer: trained in ([\d.]+) s", line):
                 times["tokenizer"] = float(trained[1])
             elif re.match(r"step +1 ", line):
-                return times | {"first_step": time.perf_counter() - began, "mib": peak_mib(process.pid)}
+                return times | {"first_step": time.perf_counter() - began, "mib": memory.stop()}
     finally:
+        memory.stop()
         process.kill()
         process.wait()
     raise SystemExit("\n".join(["mt-train did not come to its first step:", *said]))
@@ -109,13 +124,41 @@ def lines_of(stream: IO[bytes]) -> Iterator[str]:
     return (line.decode(errors="replace").strip() for line in iter(stream.readline, b""))
 
 
-def peak_mib(process: int) -> float:
-    """Largest resident memory of a process so far; NaN where the system does not tell."""
+class PeakMemory(threading.Thread):
+    """Looks ten times a second at how much memory a process and those that it has started hold."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._process, self._mib, self._is_over = process, 0.0, threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._is_over.wait(0.1):
+            self._mib = max(self._mib, sum(resident_mib(each, "VmRSS") for each in family(self._process)))
+
+    def stop(self) -> float:
+        """The largest sum seen, in MiB; the system itself keeps the peak of the process alone."""
+        self._is_over.set()
+        self.join()
+        return max(self._mib, resident_mib(self._process, "VmHWM"))
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it has started, and they in turn."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    except OSError:
+        children = []
+    return [process, *(each for child in children for each in family(int(child)))]
+
+
+def resident_mib(process: int, field: str) -> float:
+    """Resident memory now (VmRSS) or at its peak (VmHWM); 0 of a process that has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="ignore")
     except OSError:
-        return float("nan")
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(field)), 0.0)
 
 
 def measure(known: Sequence[tuple[str, str]], number: int, vocab_size: int) -> Iterator[dict[str, Any]]:

@@ -86,9 +86,14 @@ class Tokenizer:
         """Writes the model file, byte for byte as it was loaded or trained."""
         Path(path).write_bytes(self.model_bytes)
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of the pieces of each text, without special ids; [] for a text of nothing but white space."""
-        ids: list[list[int]] = self._processor.encode(list(texts), out_type=int, num_threads=_encoding_threads())
+    def encode(self, texts: Sequence[str], *, num_threads: int | None = None) -> list[list[int]]:
+        """Ids of the pieces of each text, without special ids; [] for a text of nothing but white space.
+
+        Args:
+            num_threads: that share the texts; None for what suits the machine. The result does not depend on it.
+        """
+        threads = _encoding_threads() if num_threads is None else num_threads
+        ids: list[list[int]] = self._processor.encode(list(texts), out_type=int, num_threads=threads)
         return ids
 
     def pieces(self, text: str) -> list[str]:

@@ -115,7 +115,11 @@ class TokenizerConfig(Section):
     )
     byte_fallback: bool = setting(True, "Spell unknown characters as bytes, so that nothing becomes <unk>.")
     max_training_lines: int = setting(
-        2_000_000, "Lines a side at most that the tokenizer is trained on, evenly sampled.", unit="lines", ge=1
+        2_000_000,
+        "Lines a side at most that the tokenizer is trained on, evenly sampled; also at most about 100 million "
+        "characters, which bounds its memory.",
+        unit="lines",
+        ge=1,
     )
     model_file: str | None = setting(None, "Use this SentencePiece model (joint) instead of training one.")
     src_model_file: str | None = setting(None, "Use this model for the source side (not joint).")

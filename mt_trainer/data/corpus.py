@@ -9,6 +9,7 @@ meta.json                          type, bytes and sha256 of each array, and wha
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +50,26 @@ class Pairs(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class EncodedSide:
+    """One side of some pairs, as the corpus has it.
+
+    Attributes:
+        tokens: ids of all of them, one after the other, without special tokens, of the type that `token_dtype` names.
+        lengths: int32 [number of pairs], ids of each.
+    """
+
+    tokens: NDArray[Any]
+    lengths: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]], *, vocab_size: int) -> "EncodedSide":
+        """The same as arrays."""
+        lengths = np.fromiter(map(len, sequences), dtype=np.int32, count=len(sequences))
+        num_tokens = int(lengths.sum(dtype=np.int64))
+        return cls(np.fromiter(chain.from_iterable(sequences), token_dtype(vocab_size), count=num_tokens), lengths)
+
+
 class CorpusWriter:
     """Appends encoded pairs to the arrays of a folder, a chunk at a time."""
 
@@ -61,15 +82,19 @@ class CorpusWriter:
         self._digests = {side: hashlib.sha256() for side, _ in self._sides}
         self._streams = {side: (folder / f"{side}_tokens.bin").open("wb") for side, _ in self._sides}
 
-    def append(self, src: Sequence[Sequence[int]], tgt: Sequence[Sequence[int]]) -> None:
-        """Adds pairs, given by their ids without special tokens."""
-        for (side, dtype), sequences in zip(self._sides, (src, tgt), strict=True):
-            lengths = np.fromiter(map(len, sequences), dtype=np.int32, count=len(sequences))
-            tokens = np.fromiter(chain.from_iterable(sequences), dtype=dtype, count=int(lengths.sum(dtype=np.int64)))
-            self._lengths[side].append(lengths)
-            self._digests[side].update(tokens.data)
-            tokens.tofile(self._streams[side])
-        self.num_pairs += len(src)
+    def append(self, src: EncodedSide, tgt: EncodedSide) -> None:
+        """Adds pairs.
+
+        Raises:
+            ValueError: ids of another type than that of the corpus.
+        """
+        for (side, dtype), encoded in zip(self._sides, (src, tgt), strict=True):
+            if encoded.tokens.dtype != dtype:
+                raise ValueError(f"ids of type {encoded.tokens.dtype} in a corpus of {dtype}")
+            self._lengths[side].append(encoded.lengths)
+            self._digests[side].update(encoded.tokens.data)
+            encoded.tokens.tofile(self._streams[side])
+        self.num_pairs += len(src.lengths)
 
     def finish(self, *, meta: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Writes the offsets, the further `arrays` and `meta.json`; then the folder is a corpus."""

@@ -1,5 +1,6 @@
 """From clean text to a tokenizer and an encoded corpus, streaming: only a chunk of text is held in memory."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mt_trainer.config.data import DataConfig, TokenizerConfig
-from mt_trainer.data.cleaning import CleaningCounts, Verdict, count_verdicts, judge_lengths
+from mt_trainer.data.cleaning import CleaningCounts, Verdict, count_verdicts
 from mt_trainer.data.corpus import CorpusWriter
-from mt_trainer.data.evaluation_sets import text_hashes
+from mt_trainer.data.encoded_pairs import CHUNK_PAIRS, EncodedChunk, LengthRules, encode_pairs
+from mt_trainer.data.encoding_processes import corpus_parts
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.data.text_files import TextFile
 from mt_trainer.errors import DataError, Problem
@@ -21,8 +23,9 @@ from mt_trainer.tokenizer import TRAINING_THREADS, Tokenizer, TokenizerPair, tra
 
 Item = TypeVar("Item")
 
-CHUNK_PAIRS = 8192
-"""Pairs encoded together."""
+MOST_CHARACTERS = 100_000_000
+"""Of the text that a tokenizer is trained on. The trainer of a unigram model holds tables over all of them: this bounds
+the memory, whatever the corpus and its lines are like."""
 
 
 def all_pairs(texts: Sequence[ParallelText]) -> Iterator[tuple[str, str]]:
@@ -47,7 +50,7 @@ def kept_pairs(texts: Sequence[ParallelText], verdicts: NDArray[np.uint8]) -> It
     Raises:
         DataError: MT050 when the text has another number of pairs than verdicts: a file was changed in between.
     """
-    is_kept = iter((verdicts == Verdict.KEPT).tolist())
+    is_kept = iter((verdicts == Verdict.KEPT).tobytes())  # a byte a pair
     for pair in all_pairs(texts):
         keep = next(is_kept, None)
         if keep is None:
@@ -71,10 +74,18 @@ def sampled(items: Iterable[Item], *, num_items: int, max_items: int) -> Iterato
             yield item
 
 
+def num_sampled(num_items: int, num_characters: int, *, max_items: int) -> int:
+    """How many of `num_items` items, with `num_characters` in all, a tokenizer is trained on.
+
+    At most `max_items`, and as many as have `MOST_CHARACTERS` if they are of ordinary length.
+    """
+    return max(1, min(max_items, num_items * MOST_CHARACTERS // max(num_characters, 1)))
+
+
 def train_tokenizers(
     texts: Sequence[ParallelText], verdicts: NDArray[np.uint8], config: TokenizerConfig
 ) -> TokenizerPair:
-    """Trains one tokenizer on both sides of the kept pairs, or one on each side.
+    """Trains one tokenizer on both sides of the kept pairs, or one on each side: on a sample, where they are many.
 
     Raises:
         TokenizerError: MT080 or MT083 when the vocabulary does not fit the text.
@@ -82,7 +93,9 @@ def train_tokenizers(
     num_kept = int((verdicts == Verdict.KEPT).sum())
 
     def trained(sides: tuple[int, ...]) -> Tokenizer:
-        pairs = sampled(kept_pairs(texts, verdicts), num_items=num_kept, max_items=config.max_training_lines)
+        num_characters = sum(len(pair[side]) for pair in kept_pairs(texts, verdicts) for side in sides)
+        max_items = num_sampled(num_kept, num_characters, max_items=config.max_training_lines)
+        pairs = sampled(kept_pairs(texts, verdicts), num_items=num_kept, max_items=max_items)
         return _train((pair[side] for pair in pairs for side in sides), config)
 
     if config.joint:
@@ -92,7 +105,7 @@ def train_tokenizers(
 
 
 def train_on_files(paths: Sequence[str], config: TokenizerConfig) -> Tokenizer:
-    """Trains one tokenizer on the lines of text files, one file after the other.
+    """Trains one tokenizer on the lines of text files, one file after the other: on a sample, where they are many.
 
     Raises:
         DataError: MT050, MT052 or MT053 when a file cannot be read.
@@ -101,9 +114,13 @@ def train_on_files(paths: Sequence[str], config: TokenizerConfig) -> Tokenizer:
     files = [TextFile(path) for path in paths]
     if problems := [problem for file in files for problem in file.missing()]:
         raise DataError(problems)
-    num_lines = sum(1 for file in files for _ in file.texts())
+    num_lines = num_characters = 0
+    for file in files:
+        for line in file.texts():
+            num_lines, num_characters = num_lines + 1, num_characters + len(line)
+    max_items = num_sampled(num_lines, num_characters, max_items=config.max_training_lines)
     lines = (line for file in files for line in file.texts())
-    return _train(sampled(lines, num_items=num_lines, max_items=config.max_training_lines), config)
+    return _train(sampled(lines, num_items=num_lines, max_items=max_items), config)
 
 
 def _train(lines: Iterable[str], config: TokenizerConfig) -> Tokenizer:
@@ -146,36 +163,12 @@ def coverage(tokenizer: Tokenizer, lines: Sequence[str]) -> Coverage:
     )
 
 
-@dataclass(frozen=True)
-class EncodedChunk:
-    """Pairs that passed the text filters, in their order, encoded and judged by their lengths.
-
-    Attributes:
-        pairs: their texts.
-        src_ids, tgt_ids: their pieces, without special ids.
-        verdicts: a `Verdict` each.
-    """
-
-    pairs: list[tuple[str, str]]
-    src_ids: list[list[int]]
-    tgt_ids: list[list[int]]
-    verdicts: NDArray[np.uint8]
-
-
 def encoded_chunks(
     texts: Sequence[ParallelText], verdicts: NDArray[np.uint8], tokenizers: TokenizerPair, config: DataConfig
 ) -> Iterator[EncodedChunk]:
     """The pairs whose verdict is KEPT, encoded, with the verdict that their lengths lead to."""
     for pairs in _chunks(kept_pairs(texts, verdicts)):
-        src_ids = tokenizers.src.encode([src for src, _ in pairs])
-        tgt_ids = tokenizers.tgt.encode([tgt for _, tgt in pairs])
-        found = judge_lengths(
-            np.array([len(ids) for ids in src_ids], dtype=np.int32),
-            np.array([len(ids) for ids in tgt_ids], dtype=np.int32),
-            max_length=config.max_length,
-            max_length_ratio=config.max_length_ratio,
-        )
-        yield EncodedChunk(pairs, src_ids, tgt_ids, found)
+        yield encode_pairs(pairs, tokenizers, _length_rules(config))
 
 
 def encode_corpus(
@@ -184,13 +177,21 @@ def encode_corpus(
     verdicts: NDArray[np.uint8],
     tokenizers: TokenizerPair,
     config: DataConfig,
+    *,
+    num_processes: int,
 ) -> CleaningCounts:
     """Encodes the kept pairs into the arrays of `folder`, dropping those of unsuitable length, and counts everything.
 
-    The hashes of the kept sources go with them, for the overlap with evaluation sets.
+    The hashes of the kept sources go with them, for the overlap with evaluation sets. Memory: some chunks of text,
+    and some numbers for each pair.
+
+    Args:
+        num_processes: that encode, beside this one, which reads and writes; with 0 this one does it all. What is
+            written does not depend on it.
 
     Raises:
         DataError: MT054 when no pair is left.
+        MtError: MT160 when one of the processes is lost.
     """
     places = np.flatnonzero(verdicts == Verdict.KEPT)
     verdicts = verdicts.copy()
@@ -198,14 +199,21 @@ def encode_corpus(
     writer = CorpusWriter(folder, src_vocab_size=tokenizers.src.vocab_size, tgt_vocab_size=tokenizers.tgt.vocab_size)
     try:
         start = 0
-        with tqdm(total=len(places), desc="encoding", unit=" pairs", disable=None, leave=False) as progress:
-            for chunk in encoded_chunks(texts, verdicts.copy(), tokenizers, config):
-                verdicts[places[start : start + len(chunk.pairs)]] = chunk.verdicts
-                kept = np.flatnonzero(chunk.verdicts == Verdict.KEPT).tolist()
-                writer.append([chunk.src_ids[i] for i in kept], [chunk.tgt_ids[i] for i in kept])
-                hashes.append(text_hashes(chunk.pairs[i][0] for i in kept))
-                start += len(chunk.pairs)
-                progress.update(len(chunk.pairs))
+        parts = corpus_parts(
+            _chunks(kept_pairs(texts, verdicts.copy())), tokenizers, _length_rules(config), num_processes=num_processes
+        )
+        total = len(places)
+        with (
+            contextlib.closing(parts),
+            tqdm(total=total, desc="encoding", unit=" pairs", disable=None, leave=False) as progress,
+        ):
+            for part in parts:
+                stop = start + len(part.verdicts)
+                verdicts[places[start:stop]] = part.verdicts
+                writer.append(part.src, part.tgt)
+                hashes.append((part.src_hashes, part.src_hashes_alike))
+                progress.update(stop - start)
+                start = stop
         counts = count_verdicts(verdicts, invalid_text=sum(text.num_invalid for text in texts))
         require_pairs(counts)
         exact, alike = (np.unique(np.concatenate(parts)) for parts in zip(*hashes, strict=True))
@@ -234,6 +242,10 @@ def require_pairs(counts: CleaningCounts) -> None:
         advice = "the training files are empty"
     problem = Problem("MT054", f"no training pair is left: {counts.describe()}", where="data.train", help=advice)
     raise DataError(problem)
+
+
+def _length_rules(config: DataConfig) -> LengthRules:
+    return LengthRules(max_length=config.max_length, max_length_ratio=config.max_length_ratio)
 
 
 def _chunks(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:

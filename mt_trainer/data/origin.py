@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mt_trainer.data.corpus import Corpus
-from mt_trainer.data.encoding import CHUNK_PAIRS
+from mt_trainer.data.encoded_pairs import CHUNK_PAIRS
 from mt_trainer.data.reading import ParallelText
 from mt_trainer.tokenizer import TokenizerPair
 

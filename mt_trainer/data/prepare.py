@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from mt_trainer.config.data import DataConfig
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.data.cache import cache_key, new_folder
-from mt_trainer.data.cleaning import CleaningCounts, count_verdicts, judge_texts
+from mt_trainer.data.cleaning import CleaningCounts, Verdict, count_verdicts, judge_texts
 from mt_trainer.data.corpus import CORPUS_FORMAT, Corpus
 from mt_trainer.data.encoding import all_pairs, changed_while_reading, encode_corpus, require_pairs, train_tokenizers
+from mt_trainer.data.encoding_processes import num_encoding_processes
 from mt_trainer.data.evaluation_sets import (
     EvalSet,
     evaluation_text,
@@ -171,7 +172,8 @@ def _tokenizers_and_corpus(
             require_tokenizers(tokenizers)
     corpus_folder = cache / "corpora" / _corpus_key(fingerprints, data, tokenizers)
     with new_folder(corpus_folder) as folder:
-        encode_corpus(folder, texts, verdicts, tokenizers, data)
+        num_processes = num_encoding_processes(int((verdicts == Verdict.KEPT).sum()), threads=config.runtime.threads)
+        encode_corpus(folder, texts, verdicts, tokenizers, data, num_processes=num_processes)
         if [text.fingerprint for text in texts] != fingerprints:
             raise DataError(changed_while_reading(texts))
     if is_new:

@@ -10,7 +10,7 @@ from mt_trainer.data.cache import cache_key, new_folder
 from mt_trainer.errors import DataError, Problem, TokenizerError
 from mt_trainer.tokenizer import TRAINING_THREADS, Tokenizer, TokenizerPair
 
-TOKENIZER_FORMAT = 1
+TOKENIZER_FORMAT = 2
 """Changes whenever the same text and settings would give another tokenizer."""
 
 HASH_FILE = "content_hash.txt"

@@ -57,6 +57,7 @@ def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(t
     assert [(row["pairs"], row["cache"]) for row in results] == [(2000, "empty"), (2000, "filled")]
     assert results[0]["tokenizer"] > 0 == results[1]["tokenizer"]
     assert all(0 < row["start"] < row["first_step"] for row in results)
+    assert all(row["mib"] > 10 for row in results), "no interpreter with torch is smaller"
 
 
 def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:

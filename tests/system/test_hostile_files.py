@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from mt_trainer.config import TrainConfig, load_config
-from mt_trainer.data.corpus import CorpusWriter
+from mt_trainer.data.corpus import CorpusWriter, EncodedSide
 from mt_trainer.files import EMPTY, Fingerprint
 from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training.building import build_model
@@ -110,7 +110,7 @@ class Zoo:
         (run / "data.json").write_text(json.dumps({"sets": {}}))
         corpus = self.new("good corpus")
         writer = CorpusWriter(corpus, src_vocab_size=300, tgt_vocab_size=300)
-        writer.append([[5, 6], [7]], [[8], [9, 10]])
+        writer.append(*(EncodedSide.of(ids, vocab_size=300) for ids in ([[5, 6], [7]], [[8], [9, 10]])))
         writer.finish(meta={"counts": {}, "notes": []}, arrays={"src_hashes": np.zeros(2, dtype=np.uint64)})
         writer.close()
         tables = self.new("good tables")

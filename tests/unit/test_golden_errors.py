@@ -22,7 +22,7 @@ from mt_trainer.config.data import HuggingFaceSource, TextSource, TsvSource
 from mt_trainer.config.evaluation import DecodingConfig, EvaluationConfig
 from mt_trainer.config.objective import WeightedLabelSmoothingConfig
 from mt_trainer.config.runtime import RuntimeConfig
-from mt_trainer.data.corpus import Corpus, CorpusWriter
+from mt_trainer.data.corpus import Corpus, CorpusWriter, EncodedSide
 from mt_trainer.data.evaluation_sets import EvalSet, require_little_overlap
 from mt_trainer.data.loader import Position
 from mt_trainer.data.prepare import judge_training_text, training_texts
@@ -202,7 +202,7 @@ def a_damaged_cache(patch: pytest.MonkeyPatch) -> None:
     folder = Path("runs/cache/corpora/3f2a")
     folder.mkdir(parents=True)
     writer = CorpusWriter(folder, src_vocab_size=300, tgt_vocab_size=300)
-    writer.append([list(range(60))], [[1]])
+    writer.append(*(EncodedSide.of(ids, vocab_size=300) for ids in ([list(range(60))], [[1]])))
     writer.finish(meta={}, arrays={"src_hashes": np.zeros(1, dtype=np.uint64)})
     writer.close()
     (folder / "src_tokens.bin").write_bytes(bytes(100))

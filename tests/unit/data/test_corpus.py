@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mt_trainer.data.cache import cache_key, new_folder
-from mt_trainer.data.corpus import Corpus, CorpusWriter, token_dtype
+from mt_trainer.data.corpus import Corpus, CorpusWriter, EncodedSide, token_dtype
 from mt_trainer.errors import DataError
 
 SRC = [[5, 6, 7], [8], [9, 10]]
@@ -16,9 +16,8 @@ TGT = [[300], [301, 302], [303]]
 def write(folder: Path, *, vocab_size: int = 1000) -> Path:
     folder.mkdir()
     writer = CorpusWriter(folder, src_vocab_size=vocab_size, tgt_vocab_size=vocab_size)
-    writer.append(SRC[:2], TGT[:2])
-    writer.append([], [])
-    writer.append(SRC[2:], TGT[2:])
+    for pairs in (slice(2), slice(0), slice(2, 3)):
+        writer.append(*(EncodedSide.of(ids[pairs], vocab_size=vocab_size) for ids in (SRC, TGT)))
     writer.finish(meta={"counts": {"kept": 3}}, arrays={"extra": np.array([1, 2], dtype=np.uint64)})
     writer.close()
     return folder
@@ -45,9 +44,17 @@ def test_content_hash_is_that_of_the_content(tmp_path: Path) -> None:
     folder = tmp_path / "c"
     folder.mkdir()
     writer = CorpusWriter(folder, src_vocab_size=1000, tgt_vocab_size=1000)
-    writer.append([[5, 6], [7, 8], [9, 10]], TGT)  # the same ids, cut elsewhere
+    cut_elsewhere = [[5, 6], [7, 8], [9, 10]]  # the same ids
+    writer.append(*(EncodedSide.of(ids, vocab_size=1000) for ids in (cut_elsewhere, TGT)))
     writer.finish(meta={}, arrays={})
     assert Corpus(folder).content_hash != first.content_hash
+
+
+def test_ids_of_another_type_are_refused(tmp_path: Path) -> None:
+    writer = CorpusWriter(tmp_path, src_vocab_size=1000, tgt_vocab_size=1000)
+    with pytest.raises(ValueError, match="ids of type int32 in a corpus of uint16"):
+        writer.append(EncodedSide.of(SRC, vocab_size=1000), EncodedSide.of(TGT, vocab_size=70_000))
+    writer.close()
 
 
 @pytest.mark.parametrize("name", ["src_tokens", "tgt_tokens", "src_offsets", "tgt_offsets", "extra"])

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from mt_trainer.data import counts
-from mt_trainer.data.corpus import Corpus, CorpusWriter
+from mt_trainer.data.corpus import Corpus, CorpusWriter, EncodedSide
 
 
 @pytest.mark.parametrize("at_once", [2, 1 << 20])
 def test_pieces_and_end_marks_are_counted(tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "COUNTED_AT_ONCE", at_once)
     writer = CorpusWriter(tmp_path, src_vocab_size=9, tgt_vocab_size=8)
-    writer.append([[5, 8, 5], [], [4]], [[7, 7, 7], [4], [7, 5]])
+    src, tgt = [[5, 8, 5], [], [4]], [[7, 7, 7], [4], [7, 5]]
+    writer.append(EncodedSide.of(src, vocab_size=9), EncodedSide.of(tgt, vocab_size=8))
     writer.finish(meta={}, arrays={})
     writer.close()
     corpus = Corpus(tmp_path)

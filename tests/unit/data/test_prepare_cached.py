@@ -85,13 +85,13 @@ def test_a_damaged_cached_tokenizer_is_refused(project: "Project") -> None:
 
 
 def test_an_interrupted_build_leaves_nothing(project: "Project", monkeypatch: pytest.MonkeyPatch) -> None:
-    from mt_trainer.data import encoding
+    from mt_trainer.data import encoded_pairs
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(encoding, "judge_lengths", interrupt)
+        patched.setattr(encoded_pairs, "judge_lengths", interrupt)
         with pytest.raises(KeyboardInterrupt):
             project.prepare()
     assert not (project.folder / "cache").exists()

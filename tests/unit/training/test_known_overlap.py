@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mt_trainer.data.corpus import Corpus, CorpusWriter
+from mt_trainer.data.corpus import Corpus, CorpusWriter, EncodedSide
 from mt_trainer.data.evaluation_sets import EvalSet, text_hashes
 from mt_trainer.training.known_overlap import with_known_overlap
 
@@ -22,7 +22,7 @@ def corpus(tmp_path: Path) -> Corpus:
     folder = tmp_path / "cache/corpora" / KEY
     folder.mkdir(parents=True)
     writer = CorpusWriter(folder, src_vocab_size=9, tgt_vocab_size=9)
-    writer.append([[4]], [[5]])
+    writer.append(EncodedSide.of([[4]], vocab_size=9), EncodedSide.of([[5]], vocab_size=9))
     exact, alike = (np.unique(hashes) for hashes in text_hashes(["A dog."]))
     writer.finish(meta={}, arrays={"src_hashes": exact, "src_hashes_alike": alike})
     return Corpus(folder)
