@@ -21,6 +21,7 @@ from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import Parts, assemble, build_floor
 from mt_trainer.training.display import summary
 from mt_trainer.training.floor import Floor
+from mt_trainer.training.phases import Phase, phase
 from mt_trainer.training.preflight import require_room
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
@@ -61,7 +62,8 @@ class Trial:
             workers=self.parts.workers,
         )
         if self.parts.learner.ema is not None:
-            self.parts.learner.ema.update(step, is_finite=result.is_finite)
+            with phase(Phase.AVERAGE):
+                self.parts.learner.ema.update(step, is_finite=result.is_finite)
         return result
 
 

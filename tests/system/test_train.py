@@ -279,7 +279,18 @@ def test_printed_config_loads_back(tmp_path: Path) -> None:
     assert load_config(tmp_path / "printed.yaml") == load_config(tmp_path / "small.yaml", ["model.dropout=0.25"])
 
 
-def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--dry-run", "parameters,in matrix products,largest,speed,mfu,expected,disk,dry run: nothing was written"),
+        (
+            "--profile",
+            "parameters,in matrix products,waiting for data,forward,backward,clip and update,matrix products,"
+            "dropout masks,aten::addmm,the floor: real tokens,target tokens/s,mfu,profile: nothing was written",
+        ),
+    ],
+)
+def test_trying_a_run_out_leaves_nothing(tmp_path: Path, option: str, words: str) -> None:
     work, temporary = tmp_path / "work", tmp_path / "tmp"
     work.mkdir()
     temporary.mkdir()
@@ -291,7 +302,7 @@ def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
         "TMPDIR": str(temporary),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "mt_trainer.cli.train", "--config", "small.yaml", "--dry-run"],
+        [sys.executable, "-m", "mt_trainer.cli.train", "--config", "small.yaml", option],
         cwd=work,
         env=environment,
         capture_output=True,
@@ -300,7 +311,7 @@ def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for word in ("parameters", "in matrix products", "largest", "speed", "mfu", "expected", "disk", "nothing was"):
+    for word in words.split(","):
         assert word in done.stdout
     assert listing(work) == before
     assert not any(path.name.startswith("mt_trainer") for path in temporary.iterdir())
