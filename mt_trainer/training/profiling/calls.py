@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch.autograd.profiler_util import DeviceType, FunctionEvent
+from torch.autograd.profiler_util import FunctionEvent
 
 STEP = "step"
 """The mark around each step that is profiled."""
@@ -33,7 +33,7 @@ class Call:
 
 def calls_of(events: Iterable[FunctionEvent], *, is_cuda: bool) -> list[Call]:
     """The calls inside the marks `STEP`, and these themselves; a kernel of a GPU is one of the operator it is of."""
-    on_cpu = [event for event in events if event.device_type == DeviceType.CPU and not event.is_async]
+    on_cpu = [event for event in events if event.device_type.name == "CPU" and not event.is_async]
     main = next(event.thread for event in on_cpu if event.name == STEP)
     insides: dict[int, tuple[str, ...]] = {}
     calls: list[Call] = []

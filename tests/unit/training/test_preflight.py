@@ -15,8 +15,8 @@ from mt_trainer.tokenizer import TokenizerPair, train_tokenizer
 from mt_trainer.training import preflight
 from mt_trainer.training.building import build_model
 from mt_trainer.training.dry_run import dry_run
-from mt_trainer.training.profiling.profile import profile
 from mt_trainer.training.preflight import checkpoint_bytes, require_room, text_bytes
+from mt_trainer.training.profiling.profile import profile
 from mt_trainer.training.train import train
 
 Config = Callable[..., TrainConfig]
