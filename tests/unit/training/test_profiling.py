@@ -1,4 +1,7 @@
-"""A profile in numbers worked by hand: kinds of work, operations, phases, and the step against its floor."""
+"""A profile in numbers worked by hand: kinds of work, operations, phases, and the step against its floor.
+
+And on a real step: what it multiplies, in threads and backward, are the operations of the floor.
+"""
 
 import threading
 from typing import Any
@@ -7,12 +10,22 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
+from mt_trainer.config.model import ModelConfig
+from mt_trainer.config.optim import OptimConfig
+from mt_trainer.data.loader import PairList, Position, StepBatches, collate
+from mt_trainer.model import build_transformer
 from mt_trainer.model.dropout import MASKS, keep_mask
+from mt_trainer.objectives import TranslationLoss
+from mt_trainer.optim import build_optimizer
+from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.floor import training_operations
 from mt_trainer.training.phases import Phase, phase
 from mt_trainer.training.profiling.calls import STEP, Call, calls_of
 from mt_trainer.training.profiling.kinds import Kind, kind_of, operations_of
 from mt_trainer.training.profiling.shares import BETWEEN, WAITING, shares_of
 from mt_trainer.training.profiling.tables import show_shares
+from mt_trainer.training.step import train_step
+from mt_trainer.workers import Workers
 
 
 def call(name: str, *inside: str, own: float = 0.0, span: float = 0.0, is_main: bool = True, shapes: Any = ()) -> Call:
@@ -182,3 +195,41 @@ def test_the_profiler_sees_all_threads_and_what_each_call_runs_inside() -> None:
     masks = [each for each in calls if kind_of(each) is Kind.DROPOUT]
     assert {"aten::random_", "aten::mul_", MASKS} <= {each.name for each in masks}
     assert not any(each.is_main for each in masks)
+
+
+@pytest.mark.parametrize("number", [None, 2], ids=["one by one", "side by side"])
+def test_the_products_of_a_real_step_are_the_operations_of_the_floor(number: int | None) -> None:
+    """Rows without padding. Only the prior of label smoothing adds something: two products with a vector."""
+    sizes = {"num_encoder_layers": 1, "num_decoder_layers": 2, "d_model": 32, "ffn_dim": 48}
+    config = ModelConfig.model_validate({**sizes, "num_heads": 2, "activation": "swiglu"})
+    model = build_transformer(config, src_vocab_size=64, tgt_vocab_size=64, max_positions=16, pad_id=0)
+    both = TeacherForcing(model, TranslationLoss(64, 0, 0.1), torch.bfloat16).train()
+    pairs = PairList([([5] * 15, [6] * 15)] * 8)
+    rows = [[[4 * part + i] for i in range(4)] for part in range(2)]
+    batches = [collate(pairs, part, row_length=16, pad_id=0, bos_id=2, eos_id=3) for part in rows]
+    step, threads = StepBatches(tuple(batches), Position()), torch.get_num_threads()
+    everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
+    profiler = torch.profiler.profile(
+        activities=[ProfilerActivity.CPU], record_shapes=True, experimental_config=everywhere
+    )
+    with profiler as seen, record_function(STEP):
+        train_step(
+            both,
+            build_optimizer(OptimConfig(), model),
+            step,
+            step=1,
+            lr=1e-3,
+            clip_norm=1.0,
+            seed=1,
+            device=torch.device("cpu"),
+            workers=None if number is None else Workers(number, threads=number),
+        )
+    torch.set_num_threads(threads)
+    shares = shares_of(calls_of(seen.events(), is_cuda=False), num_threads=number or 1, is_cuda=False)
+    done = sum(each.operations for each in shares.kinds.values())
+    operations = training_operations(**sizes, tgt_vocab_size=64, is_gated=True).over(step.lengths)
+    assert operations < done < 1.01 * operations
+    assert {Phase.FORWARD, Phase.BACKWARD, Phase.GRADIENTS, Phase.UPDATE} <= set(shares.phases)
+    assert (WAITING in shares.phases) == (number is not None)
+    every_kind = set(Kind) - {Kind.LOOKUPS, Kind.OTHER}
+    assert every_kind <= {kind for kind, each in shares.kinds.items() if each.seconds > 0}
