@@ -311,6 +311,7 @@ def test_trying_a_run_out_leaves_nothing(tmp_path: Path, option: str, words: str
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     for word in words.split(","):
         assert word in done.stdout
     assert listing(work) == before

@@ -97,12 +97,14 @@ def _kind_of_kernel(name: str) -> Kind:
 
 
 def operations_of(call: Call) -> int:
-    """Floating-point operations of a matrix product, 2 n k m for [n, k] x [k, m]; 0 of anything else.
+    """Floating-point operations of a matrix product, 2 n k m for [n, k] x [k, m]; 0 of any other kind of work.
 
     Of an attention that is one operator, they are those of two products forward and of five backward, where one of
     forward is taken again.
     """
     operator, shapes = call.name.removeprefix("aten::").rstrip("_"), call.shapes
+    if kind_of(call) not in (Kind.PRODUCTS, Kind.ATTENTION):
+        return 0
     if operator.startswith("_scaled_dot_product") and len(shapes) > 2:
         is_backward = operator.endswith("_backward")
         query, key = shapes[1:3] if is_backward else shapes[:2]  # [B, H, T, K], [B, H, S, K]

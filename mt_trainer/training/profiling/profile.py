@@ -1,5 +1,6 @@
 """`mt-train --profile`: where a step goes, against the floor of its real tokens. Nothing is left behind."""
 
+import os
 import time
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class _Steps:
         activities = [ProfilerActivity.CPU]
         if self._trial.machine.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it says on stderr that it starts, and that it stops
         everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
         with torch.profiler.profile(activities=activities, record_shapes=True, experimental_config=everywhere) as seen:
             lengths = self.take(number)
