@@ -63,6 +63,7 @@ KERNELS = {
     "elementwise": Kind.ELEMENTWISE,
     "triton": Kind.ELEMENTWISE,
     "cpp_fused": Kind.ELEMENTWISE,
+    "compiled": Kind.ELEMENTWISE,
 }
 """Parts of the names of kernels that no operator was found for: those of a graph, or of a compiler."""
 

@@ -12,6 +12,7 @@ from mt_trainer.config import TrainConfig
 from mt_trainer.data.lengths import LengthSums
 from mt_trainer.data.loader import Position
 from mt_trainer.training.diverging.divergence import require_finite
+from mt_trainer.training.diverging.recovery import Route
 from mt_trainer.training.phases import Phase, phase
 from mt_trainer.training.profiling.calls import STEP, calls_of
 from mt_trainer.training.profiling.shares import shares_of
@@ -63,7 +64,7 @@ class _Steps:
 
     def __init__(self, trial: Trial) -> None:
         self._trial, self._number = trial, 0
-        self._batches = trial.parts.loader.steps(Position())
+        self._batches = Route(trial.parts.loader, Position())
 
     def take(self, number: int) -> LengthSums:
         """So many of them; the device has ended when this returns. The lengths are those of all their pairs."""

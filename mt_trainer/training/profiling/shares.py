@@ -121,10 +121,11 @@ def _phases(calls: Iterable[Call], num_threads: int) -> Mapping[str, float]:
 
 
 def _phases_on_gpu(operators: Iterable[Call]) -> Mapping[str, float]:
-    """From the marks that kernels were started in. The thread of autograd has none of its own: its are of backward."""
+    """From the marks that kernels were started in. What autograd starts, in a thread of its own, is of backward."""
     found: dict[str, float] = {}
     for call in operators:
         inside = [name for name in call.inside if name in MARKS and name != STEP]
-        name = inside[-1] if inside else BETWEEN if call.is_main else Phase.BACKWARD
+        is_of_autograd = any(name.startswith("autograd::engine") for name in call.inside)
+        name = inside[-1] if inside else Phase.BACKWARD if is_of_autograd else BETWEEN
         found[str(name)] = found.get(str(name), 0.0) + call.own_seconds
     return {name: found[name] for name in (*Phase, BETWEEN) if name in found}

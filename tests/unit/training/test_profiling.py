@@ -60,6 +60,7 @@ def call(name: str, *inside: str, own: float = 0.0, span: float = 0.0, is_main: 
         ("MulBackward0", [], Kind.OTHER),
         ("sm90_xmma_gemm_bf16bf16_tn", ["forward"], Kind.PRODUCTS),
         ("triton_poi_fused_add_0", ["forward"], Kind.ELEMENTWISE),
+        ("Torch-Compiled Region: 0/0", ["forward"], Kind.ELEMENTWISE),
         ("Memcpy HtoD", ["forward"], Kind.COPIES),
     ],
 )
@@ -132,11 +133,12 @@ def test_threads_side_by_side_count_by_their_number() -> None:
 
 def test_on_a_gpu_kernels_count_wherever_they_were_started() -> None:
     """The thread of autograd has no marks: its kernels belong to backward. An operator is there beside its kernels."""
+    autograd = "autograd::engine::evaluate_function: MulBackward0"
     calls = [call(STEP, span=10.0)]
     calls += [call("aten::mm", STEP, Phase.FORWARD, span=0.1, shapes=((10, 10), (10, 10)))]
     calls += [call("aten::mm", STEP, Phase.FORWARD, own=3.0)] * 2
-    calls += [call("aten::mul", "MulBackward0", span=0.1, is_main=False), call("aten::mul", own=2.0, is_main=False)]
-    calls += [call("aten::isfinite", STEP, own=1.0)]
+    calls += [call("aten::mul", autograd, span=0.1, is_main=False), call("aten::mul", autograd, own=2.0, is_main=False)]
+    calls += [call("aten::isfinite", STEP, own=0.5), call("aten::copy_", own=0.5, is_main=False)]
     shares = shares_of(calls, num_threads=1, is_cuda=True)
     assert shares.phases == {"forward": 6.0, "backward": 2.0, BETWEEN: 1.0}
     assert (shares.kinds[Kind.PRODUCTS].operations, shares.operators["aten::mm"].calls) == (2000, 1)
