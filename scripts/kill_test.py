@@ -209,7 +209,7 @@ def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every start that it finds
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if not tag.endswith(("/seconds", "/tokens_per_second"))]
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.endswith(("/seconds", "/tokens_per_second", "/mfu"))]
     return {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in tags}
 
 

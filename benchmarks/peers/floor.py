@@ -1,47 +1,31 @@
-"""The floor under the time of a training step: the operations that its real tokens need, at the machine's own rate.
+"""The floor under the time of a training step and of decoding: operations and bytes, from the sizes of a comparison.
 
-Operations. A matrix product [n, k] x [k, m] takes 2 n k m floating-point operations, forward; backward takes the same
-product twice, for the gradients of both factors. So training takes 6 for every weight and token that meet:
-
-    source token      L (4 d^2 + 2 d f)   self-attention: query, key, value, output; feed-forward: two products
-                    + L 2 d^2             key and value of the decoder's attention to it
-    target token      L (6 d^2 + 2 d f)   self-attention; query and output of the attention to the source; feed-forward
-                    + d V                 vocabulary
-
-and attention itself, in which two positions meet in two products of width d: S^2 pairs of positions in each encoder
-layer, T^2 (the causal half is not taken off: the usual kernels compute all) and T S in each decoder layer:
-
-                      L d 2 (S^2 + T^2 + T S)
-
-for a sentence of S source and T target tokens, end marks included, in a model of L + L layers. Norms, softmax, dropout,
-the optimizer and the gather of the embeddings are not counted: they are a few per cent of the operations.
+The operations of training are those of `mt_trainer.training.floor`, which has their formula.
 """
 
 from collections.abc import Iterable
 
+from mt_trainer.data.lengths import LengthSums
+from mt_trainer.training.floor import training_operations
 from peers.job import Sizes
 
 
-def training_operations(sizes: Sizes, lengths: Iterable[tuple[int, int]]) -> int:
-    """Floating-point operations of forward and backward over sentences.
+def operations_per_target_token(sizes: Sizes, lengths: Iterable[tuple[int, int]]) -> float:
+    """Floating-point operations of forward and backward for one target token; its share of the source is in it.
 
     Args:
         lengths: source and target tokens of each sentence, end marks included, padding not.
     """
-    width, inner = sizes.d_model, sizes.ffn_dim
-    a_source_token = sizes.num_layers * (4 * width**2 + 2 * width * inner + 2 * width**2)
-    a_target_token = sizes.num_layers * (6 * width**2 + 2 * width * inner) + width * sizes.vocab_size
-    total = 0
-    for src, tgt in lengths:
-        attention = sizes.num_layers * width * 2 * (src**2 + tgt**2 + tgt * src)
-        total += src * a_source_token + tgt * a_target_token + attention
-    return 6 * total
-
-
-def operations_per_target_token(sizes: Sizes, lengths: Iterable[tuple[int, int]]) -> float:
-    """The same for one target token of the text; its share of the source tokens is in it."""
-    sentences = list(lengths)
-    return training_operations(sizes, sentences) / sum(tgt for _, tgt in sentences)
+    sums = LengthSums.of(*zip(*lengths, strict=True))
+    operations = training_operations(
+        num_encoder_layers=sizes.num_layers,
+        num_decoder_layers=sizes.num_layers,
+        d_model=sizes.d_model,
+        ffn_dim=sizes.ffn_dim,
+        tgt_vocab_size=sizes.vocab_size,
+        is_gated=False,
+    )
+    return operations.over(sums) / sums.tgt
 
 
 def decoding_operations(sizes: Sizes, lengths: Iterable[tuple[int, int]], beam_size: int) -> int:

@@ -13,6 +13,7 @@ def train(
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what the objective is and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, try one step, leave nothing.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say where a step goes, leave nothing.")] = False,
 ) -> None:
     """Train a translation model from raw parallel text, or go on with a run that was stopped."""
     from mt_trainer.config import load_config
@@ -34,6 +35,11 @@ def train(
         from mt_trainer.training.dry_run import dry_run as try_out
 
         typer.echo(try_out(resolved, run_folder))
+        return
+    if profile:
+        from mt_trainer.training.profiling.profile import profile as profile_steps
+
+        typer.echo(profile_steps(resolved, run_folder))
         return
 
     from mt_trainer.evaluation.evaluate import scores_table

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mt_trainer.data.batching import Row, epoch_batches
 from mt_trainer.data.corpus import Pairs
+from mt_trainer.data.lengths import LengthSums
 from mt_trainer.data.subword_sampling import SubwordSampler
 
 
@@ -34,6 +35,8 @@ class Batch:
     num_tokens: int
     """Target tokens to predict, EOS included."""
     num_pairs: int
+    lengths: LengthSums
+    """Of its pairs."""
     rows: list[Row]
     """Indexes of the pairs in each row, in order."""
 
@@ -61,6 +64,7 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
             src_start, tgt_start = src_end + 1, tgt_end + 1
             src_segments[r, src_start - len(src) - 1 : src_start] = segment
             tgt_segments[r, tgt_start - len(tgt) - 1 : tgt_start] = segment
+    indexes = [pair for row in rows for pair in row]
     return Batch(
         src_tokens=torch.from_numpy(src_tokens),
         src_segments=torch.from_numpy(src_segments),
@@ -68,9 +72,15 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
         tgt_labels=torch.from_numpy(tgt_labels),
         tgt_segments=torch.from_numpy(tgt_segments),
         num_tokens=int((tgt_segments != 0).sum()),
-        num_pairs=sum(map(len, rows)),
+        num_pairs=len(indexes),
+        lengths=length_sums(pairs, indexes),
         rows=rows,
     )
+
+
+def length_sums(pairs: Pairs, indexes: Sequence[int]) -> LengthSums:
+    """Of some of the pairs."""
+    return LengthSums.of(*(lengths[list(indexes)] + 1 for lengths in (pairs.src_lengths, pairs.tgt_lengths)))
 
 
 @dataclass(frozen=True, order=True)
@@ -98,19 +108,24 @@ class StepBatches:
         micro_batches: those of this rank; all ranks have the same number of them.
         after: the position after the whole step.
         rank, world_size: r and R.
-        num_tokens_elsewhere: target tokens that the other ranks have.
+        elsewhere: of the pairs that the other ranks have.
     """
 
     micro_batches: tuple[Batch, ...]
     after: Position
     rank: int = 0
     world_size: int = 1
-    num_tokens_elsewhere: int = 0
+    elsewhere: LengthSums = LengthSums()
 
     @property
     def num_tokens(self) -> int:
         """Target tokens of the whole step: the one denominator of its loss."""
-        return self.num_tokens_elsewhere + sum(batch.num_tokens for batch in self.micro_batches)
+        return self.elsewhere.tgt + sum(batch.num_tokens for batch in self.micro_batches)
+
+    @property
+    def lengths(self) -> LengthSums:
+        """Of all pairs of the step, whatever rank has them."""
+        return sum((batch.lengths for batch in self.micro_batches), start=self.elsewhere)
 
     @property
     def indexes(self) -> range:
@@ -216,7 +231,7 @@ class Loader:
             after,
             rank=self.rank,
             world_size=self.world_size,
-            num_tokens_elsewhere=int(pairs.tgt_lengths[elsewhere].sum()) + len(elsewhere),
+            elsewhere=length_sums(pairs, elsewhere),
         )
 
 

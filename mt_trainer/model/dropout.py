@@ -9,10 +9,14 @@ float32. In bfloat16 the scale has 8 bits: the mean may be off by 1 part in 256.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import record_function
 
 from mt_trainer.machine import cpu_generator
 
 LEVELS = 1 << 16
+
+MASKS = "dropout masks"
+"""The mark by which a profile finds them."""
 
 
 class Dropout(nn.Module):
@@ -43,8 +47,10 @@ class Dropout(nn.Module):
 def keep_mask(x: Tensor, p: float) -> Tensor:
     """A tensor like x that is 0 with probability p (to 1/65536) and else 1 / (1 - p)."""
     dropped = min(round(p * LEVELS), LEVELS - 1)
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=cpu_generator())
-    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    # Written as numbers at once: by way of booleans it takes several times as long.
-    kept = torch.ge(bits, dropped - LEVELS // 2, out=torch.empty_like(x, memory_format=torch.contiguous_format))
-    return kept.mul_(LEVELS / (LEVELS - dropped))
+    with record_function(MASKS):
+        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64)
+        words.random_(-(1 << 63), None, generator=cpu_generator())
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        # Written as numbers at once: by way of booleans it takes several times as long.
+        kept = torch.ge(bits, dropped - LEVELS // 2, out=torch.empty_like(x, memory_format=torch.contiguous_format))
+        return kept.mul_(LEVELS / (LEVELS - dropped))

@@ -19,7 +19,9 @@ from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.tokenizer import TokenizerPair
 from mt_trainer.training.building import build_model
+from mt_trainer.training.floor import Floor, training_operations
 from mt_trainer.training.learner import Learner
+from mt_trainer.training.matmul_rate import measure_matmul_rate
 from mt_trainer.training.teacher import RunTeacher
 from mt_trainer.workers import Workers, build_workers
 
@@ -116,6 +118,21 @@ def build_loader(
         rank=ranks.rank,
         world_size=ranks.world_size,
     )
+
+
+def build_floor(config: TrainConfig, tokenizers: TokenizerPair, machine: Machine, ranks: Ranks) -> Floor:
+    """What the time of the run is measured by: the rate is that of the main rank's device, times the ranks."""
+    model = config.model
+    rate = ranks.from_main(lambda: measure_matmul_rate(machine.device, machine.dtype))
+    operations = training_operations(
+        num_encoder_layers=model.num_encoder_layers,
+        num_decoder_layers=model.num_decoder_layers,
+        d_model=model.d_model,
+        ffn_dim=model.ffn_dim,
+        tgt_vocab_size=tokenizers.tgt.vocab_size,
+        is_gated=model.activation == "swiglu",
+    )
+    return Floor(operations, rate * ranks.world_size)
 
 
 def require_rows(config: TrainConfig, ranks: Ranks) -> None:

@@ -15,11 +15,15 @@ from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.machine import Machine
 from mt_trainer.training.assembly import Parts, rows_per_step
+from mt_trainer.training.floor import Floor
+from mt_trainer.training.matmul_rate import show_rate
 from mt_trainer.training.progress import Progress
 from mt_trainer.training.run_folder import RunFolder
 
 
-def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, progress: Progress) -> str:
+def summary(
+    run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, floor: Floor, progress: Progress
+) -> str:
     """The run in a few aligned lines."""
     config = run.config
     sizes, training = config.model, config.training
@@ -39,7 +43,9 @@ def summary(run: RunFolder, data: PreparedData, parts: Parts, machine: Machine, 
         f"{num_parameters:,} parameters",
         "objective": parts.teacher_forcing.translation_loss.objective.formula,
         "optimizer": f"AdamW, {_schedule(config)}",
-        "device": machine.describe() + (f", {parts.loader.world_size} processes" * (parts.loader.world_size > 1)),
+        "device": machine.describe()
+        + (f", {parts.loader.world_size} processes" * (parts.loader.world_size > 1))
+        + f", {show_rate(floor.rate)} in matrix products",
         "step": f"up to {num_rows * config.data.max_length:,} target tokens, in {num_rows:,} rows"
         + (f", in {num_micro_batches} micro-batches" if num_micro_batches > 1 else ""),
         "limits": ", ".join(_limits(config)),
@@ -131,7 +137,7 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.close()
 
-    def log(self, progress: Progress, metrics: dict[str, float], *, tokens_per_second: float) -> None:
+    def log(self, progress: Progress, metrics: dict[str, float], *, tokens_per_second: float, mfu: float) -> None:
         """A log point. The time left is that of this start: `eta` counts validations as they came."""
         fraction = self._fraction(progress)
         gained = fraction - self._fraction(self._start)
@@ -142,7 +148,8 @@ class ProgressDisplay:
             losses = f"loss {metrics['loss']:.4f}  nll {metrics['nll']:.4f}"
         text = (
             f"step {progress.step:>7,}  epoch {progress.position.epoch + 1:>3}  {losses}  "
-            f"lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s  eta {duration(left)}"
+            f"lr {metrics['lr']:.2e}  {tokens_per_second:>9,.0f} tok/s  "
+            f"mfu {100 * mfu:>3.0f} %  eta {duration(left)}"
         )
         if self._bar is None:
             self.say(text)

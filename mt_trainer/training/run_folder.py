@@ -5,7 +5,7 @@ environment.json     versions, device, threads, command line: a list, one entry 
 data.json            what was dropped from the training text, content hashes, and the overlap with each test set
 tokenizer.model      or tokenizer.src.model and tokenizer.tgt.model
 metrics.jsonl        one object a log point, reproducible
-timing.jsonl         the same points: rates and seconds
+timing.jsonl         the same points: seconds, and how fast the steps were
 tensorboard/
 translations/        dev translations of each validation
 evaluation/          scores and translations of the best checkpoint

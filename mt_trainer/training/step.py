@@ -11,6 +11,7 @@ from mt_trainer.distributed.ranks import ALONE, Ranks
 from mt_trainer.machine import seed_everything, seed_thread
 from mt_trainer.objectives.loss_sums import LossSums, add_sums
 from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.phases import Phase, phase
 from mt_trainer.workers import Workers
 
 
@@ -64,8 +65,10 @@ def train_step(
             total = _one_by_one(teacher_forcing, batches, (seed, step), device)
         else:
             total = _side_by_side(teacher_forcing, batches, (seed, step), workers)
-        _add_up_over_ranks(teacher_forcing, total, ranks)
-        grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
+        with phase(Phase.GRADIENTS):
+            _add_up_over_ranks(teacher_forcing, total, ranks)
+        with phase(Phase.UPDATE):
+            grad_norm, is_finite = _update(teacher_forcing, optimizer, total, lr=lr, clip_norm=clip_norm)
     teacher_forcing.translation_loss.end_step(is_finite, ranks.interleave)
     return StepResult(total, grad_norm, is_finite)
 
@@ -110,8 +113,10 @@ def _one_by_one(
     total: LossSums | None = None
     for index, micro_batch in zip(batches.indexes, batches.micro_batches, strict=True):
         seed_everything(*key, index)
-        sums = teacher_forcing(micro_batch.to(device), with_diagnostics=False)
-        (sums.loss / batches.num_tokens).backward()
+        with phase(Phase.FORWARD):
+            sums = teacher_forcing(micro_batch.to(device), with_diagnostics=False)
+        with phase(Phase.BACKWARD):
+            (sums.loss / batches.num_tokens).backward()
         total = add_sums(total, sums)
     assert total is not None, "a step has at least one micro-batch"
     return total
@@ -125,14 +130,19 @@ def _side_by_side(
 
     def differentiate(place: int) -> tuple[LossSums, tuple[Tensor | None, ...]]:
         seed_thread(*key, batches.indexes[place])
-        sums = teacher_forcing(batches.micro_batches[place], with_diagnostics=False)
-        return sums, torch.autograd.grad(sums.loss / batches.num_tokens, parameters, allow_unused=True)
+        with phase(Phase.FORWARD):
+            sums = teacher_forcing(batches.micro_batches[place], with_diagnostics=False)
+        with phase(Phase.BACKWARD):
+            return sums, torch.autograd.grad(sums.loss / batches.num_tokens, parameters, allow_unused=True)
 
+    with phase(Phase.SIDE_BY_SIDE):
+        results = workers.map(differentiate, range(len(batches.micro_batches)))
     total: LossSums | None = None
-    for sums, gradients in workers.map(differentiate, range(len(batches.micro_batches))):
-        total = add_sums(total, sums)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+    with phase(Phase.GRADIENTS):
+        for sums, gradients in results:
+            total = add_sums(total, sums)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
     assert total is not None, "a step has at least one micro-batch"
     return total

@@ -19,7 +19,7 @@ from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
 from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
-from mt_trainer.training.assembly import assemble, require_rows
+from mt_trainer.training.assembly import assemble, build_floor, require_rows
 from mt_trainer.training.display import (
     ProgressDisplay,
     Sample,
@@ -96,6 +96,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             )
         parts = assemble(config, data, machine, teacher, ranks)
         learner, limits = parts.learner, config.training
+        floor = build_floor(config, data.tokenizers, machine, ranks)
         ranks.require_same(learner.identity(config, data))
         with ranks.main_first():
             if ranks.is_main:
@@ -105,11 +106,12 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
             if resumed and (change := changed_environment(resumed.origin.environment, learner.environment)):
                 announce(change)
             about = environment(machine) | {"world_size": ranks.world_size}
+            about |= {"matmul_operations_per_second": round(floor.rate)}
             about |= {"teacher": teacher.record()} if teacher else {}
             if ranks.is_main:
                 run.create(data.tokenizers, environment=about, data=data.record())
         ranks.require_same({"checkpoint": resumed.name if resumed else None})
-        announce(summary(run, data, parts, machine, progress))
+        announce(summary(run, data, parts, machine, floor, progress))
         if progress.is_over(limits):
             announce("nothing is left to train: a limit was reached before")
 
@@ -133,7 +135,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 say=display.say,
                 clock=lambda: time.perf_counter() - started,
             )
-            log = StepLog(window, progress, records, display)
+            log = StepLog(window, progress, floor, records, display)
             route = Route(parts.loader, progress.position)
             saved_step, is_judged = progress.step, resumed is not None and resumed.is_validated
 
@@ -166,7 +168,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                         )
                         if learner.ema is not None:
                             learner.ema.update(step, is_finite=result.is_finite)
-                        log.window.add(result)
+                        log.add(result, batches.lengths)
                         watch.add(Taken(step, Stretch(progress.position, batches.after), result))
                         progress = progress.after_step(
                             position=batches.after, num_tokens=batches.num_tokens, seconds=milestones.clock()

@@ -119,6 +119,21 @@ def test_the_run_learns_and_logs(trained: tuple[Path, str]) -> None:
     assert [line["step"] for line in lines if line["part"] == "dev"] == [10, 20, 30]
 
 
+def test_every_log_line_has_its_speed_and_its_share_of_the_floor(trained: tuple[Path, str]) -> None:
+    run = trained[0] / "runs/small"
+    timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
+    train = [line for line in timing if line["part"] == "train"]
+    assert len(train) == 6
+    assert all(line["tokens_per_second"] > 0 and line["mfu"] > 0 for line in train)
+    # whatever the speed: 6 operations for the vocabulary and the decoder, for the encoder and attention about as many
+    [start] = json.loads((run / "environment.json").read_text())
+    rate = start["matmul_operations_per_second"]
+    operations = [rate * line["mfu"] / line["tokens_per_second"] for line in train]
+    of_target = 6 * (16 * 400 + 6 * 16 * 16 + 2 * 16 * 32)
+    assert all(of_target < each < 2 * of_target for each in operations)
+    assert "mfu" not in (run / "metrics.jsonl").read_text()
+
+
 def test_the_scores_are_printed(trained: tuple[Path, str]) -> None:
     out = trained[1]
     assert "held_out" in out
@@ -264,7 +279,18 @@ def test_printed_config_loads_back(tmp_path: Path) -> None:
     assert load_config(tmp_path / "printed.yaml") == load_config(tmp_path / "small.yaml", ["model.dropout=0.25"])
 
 
-def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--dry-run", "parameters,in matrix products,largest,speed,mfu,expected,disk,dry run: nothing was written"),
+        (
+            "--profile",
+            "parameters,in matrix products,waiting for data,forward,backward,clip and update,matrix products,"
+            "dropout masks,operator,the floor: real tokens,target tokens/s,mfu,profile: nothing was written",
+        ),
+    ],
+)
+def test_trying_a_run_out_leaves_nothing(tmp_path: Path, option: str, words: str) -> None:
     work, temporary = tmp_path / "work", tmp_path / "tmp"
     work.mkdir()
     temporary.mkdir()
@@ -276,7 +302,7 @@ def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
         "TMPDIR": str(temporary),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "mt_trainer.cli.train", "--config", "small.yaml", "--dry-run"],
+        [sys.executable, "-m", "mt_trainer.cli.train", "--config", "small.yaml", option],
         cwd=work,
         env=environment,
         capture_output=True,
@@ -285,7 +311,8 @@ def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for word in ("parameters", "objective", "largest", "speed", "expected", "disk", "nothing was written"):
+    assert done.stderr == ""
+    for word in words.split(","):
         assert word in done.stdout
     assert listing(work) == before
     assert not any(path.name.startswith("mt_trainer") for path in temporary.iterdir())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mt_trainer.data.lengths import LengthSums
 from mt_trainer.data.loader import Batch, Loader, PairList, Position, collate, pad_pairs
 
 PAD, BOS, EOS = 0, 2, 3
@@ -21,6 +22,7 @@ def test_a_packed_row_by_hand() -> None:
     assert batch.tgt_labels.tolist() == [[21, EOS, 22, 23, EOS, PAD], [24, EOS, PAD, PAD, PAD, PAD]]
     assert batch.tgt_segments.tolist() == [[1, 1, 2, 2, 2, 0], [1, 1, 0, 0, 0, 0]]
     assert (batch.num_tokens, batch.num_pairs) == (7, 3)
+    assert batch.lengths == LengthSums(src=6, tgt=7, src_src=9 + 4 + 1, tgt_tgt=4 + 9 + 4, tgt_src=6 + 6 + 2)
     assert batch.src_tokens.dtype == torch.int64
 
 
@@ -100,7 +102,7 @@ def test_ranks_deal_out_the_micro_batches_of_one_process(world_size: int, accumu
             else:
                 assert (len(batch.src_tokens), batch.num_tokens, batch.num_pairs) == (1, 0, 0)
         for part in parts:
-            assert (part.after, part.num_tokens) == (whole.after, whole.num_tokens)
+            assert (part.after, part.num_tokens, part.lengths) == (whole.after, whole.num_tokens, whole.lengths)
 
 
 def test_a_rank_without_rows_has_one_without_tokens() -> None:

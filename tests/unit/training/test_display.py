@@ -63,7 +63,7 @@ def test_no_more_samples_than_sentences() -> None:
 def test_a_rank_that_is_not_the_main_one_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressDisplay(Progress(), TrainingConfig(), CORPUS, is_silent=True) as display:
         display.say("a line")
-        display.log(Progress(step=1), {"loss": 1.0, "nll": 1.0, "lr": 1.0}, tokens_per_second=1.0)
+        display.log(Progress(step=1), {"loss": 1.0, "nll": 1.0, "lr": 1.0}, tokens_per_second=1.0, mfu=0.5)
     assert capsys.readouterr() == ("", "")
 
 
@@ -71,7 +71,7 @@ def test_without_a_terminal_a_log_point_is_a_line(capsys: pytest.CaptureFixture[
     limits = TrainingConfig(max_steps=100)
     with ProgressDisplay(Progress(step=10, seconds=100.0), limits, CORPUS) as display:
         line = {"loss": 3.25, "nll": 3.0, "lr": 1e-3}
-        display.log(Progress(step=50, seconds=124.0), line, tokens_per_second=1234.0)
+        display.log(Progress(step=50, seconds=124.0), line, tokens_per_second=1234.0, mfu=0.576)
     assert capsys.readouterr().err == (
-        "step      50  epoch   1  loss 3.2500  nll 3.0000  lr 1.00e-03      1,234 tok/s  eta 30 s\n"
+        "step      50  epoch   1  loss 3.2500  nll 3.0000  lr 1.00e-03      1,234 tok/s  mfu  58 %  eta 30 s\n"
     )

@@ -16,6 +16,7 @@ from mt_trainer.training import preflight
 from mt_trainer.training.building import build_model
 from mt_trainer.training.dry_run import dry_run
 from mt_trainer.training.preflight import checkpoint_bytes, require_room, text_bytes
+from mt_trainer.training.profiling.profile import profile
 from mt_trainer.training.train import train
 
 Config = Callable[..., TrainConfig]
@@ -136,11 +137,12 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 BEGINNINGS: list[Callable[[TrainConfig, Path], object]] = [
     lambda config, folder: train(config, folder, announce=print),
     dry_run,
+    profile,
 ]
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("begin", BEGINNINGS, ids=["train", "dry run"])
+@pytest.mark.parametrize("begin", BEGINNINGS, ids=["train", "dry run", "profile"])
 def test_nothing_is_read_before_it_is_found(
     begin: Callable[[TrainConfig, Path], object], folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +165,7 @@ def test_nothing_is_read_before_it_is_found(
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("begin", BEGINNINGS, ids=["train", "dry run"])
+@pytest.mark.parametrize("begin", BEGINNINGS, ids=["train", "dry run", "profile"])
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_nothing_is_written_before_a_precision_is_refused(
     precision: str,
