@@ -13,6 +13,7 @@ from mt_trainer.data.subword_sampling import SubwordSampler
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.machine import Machine, seed_everything, what_bits_depend_on
+from mt_trainer.model.layer_pass import recomputed, straight
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.objectives.building.check import objective_files_hash
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
@@ -47,6 +48,7 @@ def assemble(
     loss = build_loss(config, tokenizers, data.train, machine)
     seed_everything(config.runtime.seed)
     model = build_model(config, tokenizers).to(machine.device)
+    model.layer_pass = recomputed if config.training.recompute_activations else straight
     decay = config.training.ema_decay
     return Parts(
         learner=Learner(

@@ -16,6 +16,8 @@ import torch
 
 from mt_trainer.config import load_config
 from mt_trainer.errors import CheckpointError, DivergedError, ExitCode
+from mt_trainer.model.layer_pass import recomputed
+from mt_trainer.training import assembly
 from mt_trainer.training import step as step_module
 from mt_trainer.training import train as module
 from mt_trainer.training.train import Outcome, train
@@ -178,6 +180,25 @@ def test_a_signal_between_two_micro_batches_waits_for_the_whole_step(
         assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
     assert [path.name for path in (tmp_path / "stopped/checkpoints").iterdir()] == ["step_00000005"]
     assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_resumed_with_activations_computed_again(
+    uninterrupted: Path, tmp_path: Path, signal_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = []
+
+    def noted(layer: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        layers.append(type(layer).__name__)
+        return recomputed(layer, *inputs)
+
+    monkeypatch.setattr(assembly, "recomputed", noted)
+    signal_at(5)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    assert layers == []
+    signal_at(-1)
+    assert run(tmp_path / "stopped", "training.recompute_activations=true").exit_code == ExitCode.DONE
+    assert layers == ["EncoderLayer", "DecoderLayer"] * 2 * 7  # two micro-batches a step
     assert_same_run(tmp_path / "stopped", uninterrupted)
 
 
