@@ -1,6 +1,6 @@
 """Rows of pairs -> tensors. The position in the data is the epoch and the number of its pairs that were consumed.
 
-R rows of a batch, L row_length.
+R rows of a batch, L row_length, N target tokens.
 """
 
 import copy
@@ -31,8 +31,13 @@ class Batch:
     """int64 [R, L]: pieces and EOS of every segment: what each input position should predict."""
     tgt_segments: Tensor
     """int64 [R, L]."""
+    tgt_places: Tensor
+    """int64 [N]: where the target tokens to predict stand in the R L positions of the rows. A GPU that had to find them
+    would keep the host waiting until it has."""
     num_tokens: int
-    """Target tokens to predict, EOS included."""
+    """Target tokens to predict, EOS included: N."""
+    longest_tgt: int
+    """Those of the longest sentence."""
     num_pairs: int
     rows: list[Row]
     """Indexes of the pairs in each row, in order."""
@@ -44,12 +49,17 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def of_targets(self, values: Tensor) -> Tensor:
+        """What belongs to the target tokens to predict, [N, ...], of values [R, L, ...]."""
+        return values.flatten(0, 1).index_select(0, self.tgt_places)
+
 
 def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int) -> Batch:
     """The tensors of a batch."""
     shape = (len(rows), row_length)
     src_tokens, tgt_inputs, tgt_labels = (np.full(shape, pad_id, dtype=np.int64) for _ in range(3))
     src_segments, tgt_segments = (np.zeros(shape, dtype=np.int64) for _ in range(2))
+    longest_tgt = 0
     for r, row in enumerate(rows):
         src_start = tgt_start = 0
         for segment, pair in enumerate(row, start=1):
@@ -61,13 +71,17 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
             src_start, tgt_start = src_end + 1, tgt_end + 1
             src_segments[r, src_start - len(src) - 1 : src_start] = segment
             tgt_segments[r, tgt_start - len(tgt) - 1 : tgt_start] = segment
+            longest_tgt = max(longest_tgt, len(tgt) + 1)
+    tgt_places = np.flatnonzero(tgt_segments)
     return Batch(
         src_tokens=torch.from_numpy(src_tokens),
         src_segments=torch.from_numpy(src_segments),
         tgt_inputs=torch.from_numpy(tgt_inputs),
         tgt_labels=torch.from_numpy(tgt_labels),
         tgt_segments=torch.from_numpy(tgt_segments),
-        num_tokens=int((tgt_segments != 0).sum()),
+        tgt_places=torch.from_numpy(tgt_places),
+        num_tokens=len(tgt_places),
+        longest_tgt=longest_tgt,
         num_pairs=sum(map(len, rows)),
         rows=rows,
     )

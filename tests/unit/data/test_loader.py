@@ -20,8 +20,17 @@ def test_a_packed_row_by_hand() -> None:
     assert batch.tgt_inputs.tolist() == [[BOS, 21, BOS, 22, 23, PAD], [BOS, 24, PAD, PAD, PAD, PAD]]
     assert batch.tgt_labels.tolist() == [[21, EOS, 22, 23, EOS, PAD], [24, EOS, PAD, PAD, PAD, PAD]]
     assert batch.tgt_segments.tolist() == [[1, 1, 2, 2, 2, 0], [1, 1, 0, 0, 0, 0]]
-    assert (batch.num_tokens, batch.num_pairs) == (7, 3)
+    assert (batch.num_tokens, batch.num_pairs, batch.longest_tgt) == (7, 3, 3)
     assert batch.src_tokens.dtype == torch.int64
+    assert batch.tgt_places.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert batch.of_targets(batch.tgt_labels).tolist() == [21, EOS, 22, 23, EOS, 24, EOS]
+    assert batch.of_targets(torch.arange(24).view(2, 6, 2)).tolist()[-1] == [14, 15]
+
+
+def test_a_batch_without_pairs_has_no_target_tokens() -> None:
+    batch = collate(PairList(PAIRS), [[], []], row_length=6, **SPECIAL)
+    assert (batch.num_tokens, batch.longest_tgt) == (0, 0)
+    assert batch.of_targets(batch.tgt_labels).shape == (0,)
 
 
 def test_to_a_device_keeps_everything() -> None:

@@ -1,0 +1,86 @@
+"""Steps on a GPU: nothing waits for it, and each option of a step computes what the plain step computes.
+
+Written after torch's documentation, on a machine without a GPU.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+from mt_trainer.config.model import ModelConfig
+from mt_trainer.config.optim import OptimConfig
+from mt_trainer.data.loader import PairList, Position, StepBatches, collate
+from mt_trainer.model import build_transformer
+from mt_trainer.model.layer_pass import LayerPass, recomputed, straight
+from mt_trainer.objectives import TranslationLoss
+from mt_trainer.optim import build_optimizer
+from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.records import Window
+from mt_trainer.training.step import train_step
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
+
+CUDA = torch.device("cuda")
+V = 19
+PAIRS = PairList([([4 + i % 15] * (2 + i % 5), [4 + 3 * i % 15] * (1 + i % 7)) for i in range(12)])
+BATCHES = StepBatches(
+    tuple(
+        collate(PAIRS, [[3 * i, 3 * i + 1, 3 * i + 2]], row_length=32, pad_id=0, bos_id=2, eos_id=3) for i in range(4)
+    ),
+    Position(),
+)
+
+
+def build(layer_pass: LayerPass = straight, **dropout: float) -> tuple[TeacherForcing, torch.optim.AdamW]:
+    torch.manual_seed(1)
+    config = ModelConfig(num_encoder_layers=2, num_decoder_layers=2, d_model=32, ffn_dim=64, num_heads=4, **dropout)
+    model = build_transformer(config, src_vocab_size=V, tgt_vocab_size=V, max_positions=32, pad_id=0)
+    model.layer_pass = layer_pass
+    both = TeacherForcing(model, TranslationLoss(V, 0, 0.1), torch.bfloat16).to(CUDA).train()
+    return both, build_optimizer(OptimConfig(), both.model)
+
+
+def trained(layer_pass: LayerPass, **dropout: float) -> dict[str, Tensor]:
+    """Weights, loss and gradient norm after two steps."""
+    both, optimizer = build(layer_pass, **dropout)
+    for step in (1, 2):
+        result = train_step(
+            both, optimizer, BATCHES, step=step, lr=1e-2, clip_norm=1.0, seed=5, device=CUDA, workers=None
+        )
+    return dict(both.named_parameters()) | {"loss": result.sums.loss, "norm": result.grad_norm}
+
+
+@contextmanager
+def waiting_refused() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this mode calls itself a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("layer_pass", [straight, recomputed])
+def test_nothing_in_a_step_waits_for_the_gpu(layer_pass: LayerPass) -> None:
+    both, optimizer = build(layer_pass, dropout=0.1)
+    window = Window()
+    for step in (1, 2):
+        # the first step moves what the objective holds fixed to the GPU
+        with waiting_refused() if step == 2 else warnings.catch_warnings():
+            result = train_step(
+                both, optimizer, BATCHES, step=step, lr=1e-2, clip_norm=1.0, seed=5, device=CUDA, workers=None
+            )
+            window.add(result)
+    assert window.read()["num_steps"] == 2.0
+
+
+def test_layers_gone_through_again_draw_the_same_masks() -> None:
+    kept = trained(straight, dropout=0.2, attention_dropout=0.1)
+    again = trained(recomputed, dropout=0.2, attention_dropout=0.1)
+    for name, value in kept.items():
+        torch.testing.assert_close(again[name], value, rtol=1e-3, atol=1e-4, msg=name)
