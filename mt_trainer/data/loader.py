@@ -42,12 +42,19 @@ class Batch:
     rows: list[Row]
     """Indexes of the pairs in each row, in order."""
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by the names of the fields."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
+        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
         return replace(self, **moved)
+
+    def pinned(self) -> "Batch":
+        """The same batch in page-locked memory, from where a GPU copies it while the host goes on."""
+        pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self.tensors().items()}
+        return replace(self, **pinned)
 
     def of_targets(self, values: Tensor) -> Tensor:
         """What belongs to the target tokens to predict, [N, ...], of values [R, L, ...]."""

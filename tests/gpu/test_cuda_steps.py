@@ -6,6 +6,7 @@ Written after torch's documentation, on a machine without a GPU.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ from torch import Tensor
 
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.config.optim import OptimConfig
-from mt_trainer.data.loader import PairList, Position, StepBatches, collate
+from mt_trainer.data.loader import Loader, PairList, Position, StepBatches, collate
 from mt_trainer.model import build_transformer
 from mt_trainer.model.layer_pass import LayerPass, recomputed, straight
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.optim import build_optimizer
 from mt_trainer.teacher_forcing import TeacherForcing
+from mt_trainer.training.diverging.recovery import Route
 from mt_trainer.training.records import Window
 from mt_trainer.training.step import train_step
 
@@ -84,3 +86,34 @@ def test_layers_gone_through_again_draw_the_same_masks() -> None:
     again = trained(recomputed, dropout=0.2, attention_dropout=0.1)
     for name, value in kept.items():
         torch.testing.assert_close(again[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_steps_that_were_copied_ahead_are_those_of_the_loader() -> None:
+    loader = Loader(
+        PAIRS, row_length=16, rows_per_step=4, accumulation=2, seed=1, sampler=None, pad_id=0, bos_id=2, eos_id=3
+    )
+    route = Route(loader, Position(), device=CUDA)
+    for number, expected in enumerate(islice(loader.steps(Position()), 12)):
+        found = next(route)
+        torch.empty(1 << 20, device=CUDA).fill_(number)  # what is freed too early is overwritten
+        assert (found.after, found.num_tokens, found.indexes) == (expected.after, expected.num_tokens, expected.indexes)
+        for ours, theirs in zip(found.micro_batches, expected.micro_batches, strict=True):
+            assert ours.rows == theirs.rows
+            for name, tensor in theirs.tensors().items():
+                assert ours.tensors()[name].device.type == "cuda"
+                assert torch.equal(ours.tensors()[name].cpu(), tensor), name
+    first = next(loader.steps(Position()))
+    route.go_back(Position())
+    assert next(route).after == first.after
+
+
+def test_a_step_of_batches_that_were_copied_ahead_waits_for_nothing() -> None:
+    loader = Loader(
+        PAIRS, row_length=16, rows_per_step=4, accumulation=2, seed=1, sampler=None, pad_id=0, bos_id=2, eos_id=3
+    )
+    route, (both, optimizer) = Route(loader, Position(), device=CUDA), build(dropout=0.1)
+    for step in range(1, 5):
+        with waiting_refused() if step > 1 else warnings.catch_warnings():
+            train_step(
+                both, optimizer, next(route), step=step, lr=1e-2, clip_norm=1.0, seed=5, device=CUDA, workers=None
+            )
