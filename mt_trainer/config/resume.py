@@ -104,6 +104,7 @@ RESUMPTION: dict[str, Resumption] = {
     "runtime.device": "fixed",
     "runtime.precision": "fixed",
     "runtime.threads": "fixed",
+    "runtime.compile": "fixed",
     "runtime.logit_buffer_bytes": "fixed",
     "runtime.rank_timeout_seconds": "harmless",
     "runtime.seed": "fixed",

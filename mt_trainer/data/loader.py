@@ -146,6 +146,7 @@ class Loader:
         rows_per_step: rows of a step, over all ranks.
         accumulation: micro-batches that each rank has of a step.
         sampler: cuts the corpus into other pieces every epoch; None leaves it as it is.
+        is_filled_up: whether the last step of an epoch has rows without tokens too, and so the shapes of all others.
         rank, world_size: which of how many processes reads; each collates its own micro-batches alone.
     """
 
@@ -161,13 +162,14 @@ class Loader:
         bos_id: int,
         eos_id: int,
         sampler: SubwordSampler | None,
+        is_filled_up: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.corpus, self.row_length, self.rows_per_step = corpus, row_length, rows_per_step
         self.accumulation, self.seed = accumulation, seed
         self.pad_id, self.bos_id, self.eos_id = pad_id, bos_id, eos_id
-        self.sampler = sampler
+        self.sampler, self.is_filled_up = sampler, is_filled_up
         self.rank, self.world_size = rank, world_size
 
     def steps(self, start: Position) -> Iterator[StepBatches]:
@@ -221,6 +223,8 @@ class Loader:
         At the end of an epoch there may be too few for all: a rank then has one row without tokens instead, so that
         all ranks do the same things.
         """
+        if self.is_filled_up:
+            rows = [*rows, *([] for _ in range(self.rows_per_step - len(rows)))]
         size = -(-len(rows) // (self.accumulation * self.world_size))
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
         own = parts[self.rank :: self.world_size]

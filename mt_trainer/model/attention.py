@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mt_trainer.model.dropout import keep_mask
+from mt_trainer.model.dropout import dropout_mask
 from mt_trainer.model.positions import RotaryPositions
 
 HIDDEN = -1e30
@@ -63,7 +63,7 @@ def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, 
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).float() + bias
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
     if dropout:
-        weights = weights * keep_mask(weights, dropout)
+        weights = weights * dropout_mask(weights, dropout)
     # A row of equal scores, all hidden, has become a mean over all keys: it is to be 0.
     return torch.matmul(weights, value) * mask.any(dim=-1, keepdim=True)
 

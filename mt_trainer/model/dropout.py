@@ -33,11 +33,19 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        return x * keep_mask(x, self.p)
+        return x * dropout_mask(x, self.p)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"p={self.p}"
+
+
+def dropout_mask(x: Tensor, p: float) -> Tensor:
+    """`keep_mask` as layers call it: to a compiler one operation, for it cannot follow the generator of a thread."""
+    if torch.compiler.is_compiling():
+        mask: Tensor = torch.ops.mt_trainer.keep_mask(x.detach(), p)
+        return mask
+    return keep_mask(x, p)
 
 
 def keep_mask(x: Tensor, p: float) -> Tensor:
@@ -46,3 +54,9 @@ def keep_mask(x: Tensor, p: float) -> Tensor:
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=cpu_generator())
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     return (bits >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+
+
+_operators = torch.library.Library("mt_trainer", "DEF")
+_operators.define("keep_mask(Tensor x, float p) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+_operators.impl("keep_mask", keep_mask, "CPU")
+torch.library.register_fake("mt_trainer::keep_mask", lambda x, p: x.new_empty(x.shape), lib=_operators)

@@ -1,8 +1,9 @@
-"""How an encoder or decoder layer is gone through in training: straight, or with its activations computed again."""
+"""How an encoder or decoder layer is gone through in training: straight, compiled, with its activations kept or not."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -18,20 +19,38 @@ def straight(layer: nn.Module, *inputs: Tensor) -> Tensor:
     return output
 
 
-def recomputed(layer: nn.Module, *inputs: Tensor) -> Tensor:
+def compiled(backend: str = "inductor") -> LayerPass:
+    """The same, compiled by torch: once for all encoder layers, once for all decoder layers and for each shape.
+
+    A layer that cannot be compiled as a whole is an error, not a slow path.
+
+    Args:
+        backend: what compiles. Inductor writes programs and keeps them between runs, in the folder that the environment
+            variable TORCHINDUCTOR_CACHE_DIR names, by default one of the user's in the folder for temporary files.
+    """
+    through: LayerPass = torch.compile(straight, fullgraph=True, dynamic=False, backend=backend)
+    return through
+
+
+def recomputed(through: LayerPass) -> LayerPass:
     """The same, but only the inputs are kept for backward, which goes through the layer once more before its own work.
 
     Dropout draws what it drew before: the gradients are, bit for bit, those without it.
     """
-    output: Tensor = checkpoint(
-        layer,
-        *inputs,
-        use_reentrant=False,
-        # of torch's generators alone, and for the whole process: on a CPU `_same_draws` sees to the generator in use
-        preserve_rng_state=inputs[0].device.type != "cpu",
-        context_fn=_same_draws,
-    )
-    return output
+
+    def through_twice(layer: nn.Module, *inputs: Tensor) -> Tensor:
+        output: Tensor = checkpoint(
+            through,
+            layer,
+            *inputs,
+            use_reentrant=False,
+            # of torch's generators alone, and for the whole process: on a CPU `_same_draws` sees to the one in use
+            preserve_rng_state=inputs[0].device.type != "cpu",
+            context_fn=_same_draws,
+        )
+        return output
+
+    return through_twice
 
 
 def _same_draws() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

@@ -27,6 +27,20 @@ def test_a_packed_row_by_hand() -> None:
     assert batch.of_targets(torch.arange(24).view(2, 6, 2)).tolist()[-1] == [14, 15]
 
 
+def test_the_last_step_of_an_epoch_is_filled_up_where_that_is_asked_for() -> None:
+    plain, filled = loader(accumulation=2), loader(accumulation=2)
+    filled.is_filled_up = True
+    shapes = set()
+    for ours, theirs in zip(islice(filled.steps(Position()), 20), plain.steps(Position()), strict=False):
+        assert (ours.after, ours.num_tokens) == (theirs.after, theirs.num_tokens)
+        assert [row for batch in ours.micro_batches for row in batch.rows if row] == [
+            row for batch in theirs.micro_batches for row in batch.rows
+        ]
+        shapes.add(tuple(batch.src_tokens.shape for batch in ours.micro_batches))
+    assert len(shapes) == 1
+    assert len({len(step.micro_batches[0].rows) for step in islice(plain.steps(Position()), 20)}) > 1
+
+
 def test_a_batch_without_pairs_has_no_target_tokens() -> None:
     batch = collate(PairList(PAIRS), [[], []], row_length=6, **SPECIAL)
     assert (batch.num_tokens, batch.longest_tgt) == (0, 0)

@@ -131,7 +131,7 @@ def test_no_operation_of_a_step_waits(objective: dict[str, Any]) -> None:
 
 
 def test_none_waits_where_activations_are_computed_again() -> None:
-    assert waits_of_a_step({"name": "label_smoothing"}, recomputed) == []
+    assert waits_of_a_step({"name": "label_smoothing"}, recomputed(straight)) == []
 
 
 def test_what_an_objective_holds_fixed_is_moved_to_the_device_once() -> None:
