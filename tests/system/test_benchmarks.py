@@ -59,6 +59,31 @@ def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(t
     assert all(0 < row["start"] < row["first_step"] for row in results)
 
 
+def test_the_comparison_of_attention_for_a_gpu_says_what_it_cannot_measure() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "attention.py"), "--cuda", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    forms = ("attend", "efficient", "math", "flex_attention", "varlen_attn")
+    for kind in ("encoder", "decoder"):
+        start = next(number for number, line in enumerate(lines) if line.startswith(kind))
+        found = {name: line for name in forms for line in lines[start + 1 : start + 6] if line.startswith(f"{name} ")}
+        assert set(found) == set(forms)
+        for name in ("attend", "math"):
+            assert float(found[name].rpartition("off by ")[2]) < 0.02
+        if not torch.cuda.is_available():
+            assert "not measured" in found["varlen_attn"]
+
+
+def test_the_ablation_of_the_optimizer_trains_with_both(tmp_path: Path) -> None:
+    report, printed = report_of(tmp_path, "optimizers.py", "--quick", "--threads", "1")
+    first, second = report["results"]
+    assert (first["optimizer"], second["optimizer"]) == ("adamw", "muon")
+    assert first["nll_dev"] != second["nll_dev"]
+    assert all(0 < each["nll_dev"] < 8 and min(each["ms"]) > 0 for each in report["results"])
+    assert "muon " in printed
+
+
 def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
     """What a benchmark writes and prints."""
     report = tmp_path / "report.json"
