@@ -190,7 +190,7 @@ def compare(forms: dict[str, Callable[[], Form]], values: list[Tensor], *, repea
             results[name] = form.gives(form.attend(*leaves(values, form))).detach().float()
             usable[name] = form
         except (RuntimeError, NotImplementedError, AssertionError) as error:
-            print(f"{name:<18} not measured: {str(error).strip().splitlines()[0]}")
+            print(f"{name:<18} not measured: {str(error).partition('. ')[0].strip()}")
     seconds: dict[str, list[float]] = {name: [] for name in usable}
     for _ in range(repeats):
         for name, form in usable.items():

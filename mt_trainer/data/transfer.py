@@ -31,7 +31,7 @@ def on_gpu(steps: Iterator[StepBatches], device: torch.device) -> Iterator[StepB
     copying = torch.cuda.Stream(device)
 
     def copy(batches: StepBatches) -> tuple[StepBatches, torch.cuda.Event]:
-        with torch.cuda.stream(copying):
+        with torch.cuda.device(device), torch.cuda.stream(copying):  # a thread starts with the first GPU
             moved = tuple(batch.pinned().to(device) for batch in batches.micro_batches)
             return replace(batches, micro_batches=moved), copying.record_event()
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,39 @@ def test_the_comparison_of_attention_for_a_gpu_says_what_it_cannot_measure() -> 
             assert float(found[name].rpartition("off by ")[2]) < 0.02
         if not torch.cuda.is_available():
             assert "not measured" in found["varlen_attn"]
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_what_the_kernels_of_a_gpu_are_given_is_right(monkeypatch: pytest.MonkeyPatch, is_causal: bool) -> None:
+    """The mask of flex_attention, which a CPU computes forward, and the borders for varlen_attn, with a loop for it."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import attention
+
+    def loop(query: Any, key: Any, value: Any, starts: Any, _: Any, longest: int, *__: Any, window_size: Any) -> Any:
+        spans = list(pairwise(starts.tolist()))
+        assert max(end - start for start, end in spans) == longest
+        parts = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(each[start:end].transpose(0, 1)[None] for each in (query, key, value)),
+                is_causal=window_size == (-1, 0),
+            )[0].transpose(0, 1)
+            for start, end in spans
+        ]
+        return torch.cat(parts)
+
+    monkeypatch.setattr(torch, "compile", lambda kernel, **_: kernel)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", loop)
+    packed = attention.Packed(attention.pack(3, 128, torch.device("cpu")), is_causal)
+    assert (packed.segments != 0).float().mean() > 0.9
+    values = [torch.randn(3, 128, 2, 16).transpose(1, 2) for _ in range(3)]
+    forms = attention.forms_of_a_gpu(packed)
+    results = {}
+    for name in ("attend", "flex_attention", "varlen_attn"):
+        form = forms[name]()
+        results[name] = form.gives(form.attend(*(form.takes(value) for value in values)))
+    torch.testing.assert_close(results["flex_attention"], results["attend"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results["varlen_attn"], results["attend"], rtol=1e-4, atol=1e-5)
 
 
 def test_the_ablation_of_the_optimizer_trains_with_both(tmp_path: Path) -> None:

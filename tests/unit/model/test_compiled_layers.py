@@ -15,7 +15,7 @@ from mt_trainer.model.layer_pass import LayerPass, compiled, recomputed, straigh
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.teacher_forcing import TeacherForcing
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch hides its own where they are shown, not raised
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself; shown, these are hidden
 
 V = 19
 PAIRS = PairList([([4 + i % 15] * (2 + i % 5), [4 + 3 * i % 15] * (1 + i % 7)) for i in range(12)])
