@@ -60,7 +60,7 @@ class TeacherForcing(nn.Module):
 
         What is drawn at random comes from the seeded generator: dropout first, then draws from the teacher.
         """
-        labels = batch.of_targets(batch.tgt_labels)
+        labels = of_targets(batch.tgt_labels, batch)
         hidden = hidden_states(self.model, batch, self.dtype)
         objective = self.translation_loss.current
         if isinstance(objective, PairObjective):
@@ -75,7 +75,7 @@ class TeacherForcing(nn.Module):
                 other_matmul_dtype=other_dtype,
                 with_diagnostics=with_diagnostics,
             )
-        sentences = batch.of_targets(number_sentences(batch.tgt_segments)) if reads_sentences(objective) else None
+        sentences = of_targets(number_sentences(batch.tgt_segments), batch) if reads_sentences(objective) else None
         return self.translation_loss.sums(
             hidden,
             self.model.output_weight,
@@ -164,4 +164,9 @@ def hidden_states(model: Transformer, batch: Batch, dtype: torch.dtype) -> Tenso
     # no weight is read twice, and the cache of cast weights would be shared between threads
     with torch.autocast(batch.src_tokens.device.type, dtype, enabled=dtype.itemsize < 4, cache_enabled=False):
         hidden: Tensor = model(batch.src_tokens, batch.src_segments, batch.tgt_inputs, batch.tgt_segments)
-    return batch.of_targets(hidden)
+    return of_targets(hidden, batch)
+
+
+def of_targets(values: Tensor, batch: Batch) -> Tensor:
+    """What belongs to the target tokens of a batch, [N, ...], of values [R, L, ...]."""
+    return values.flatten(0, 1).index_select(0, batch.tgt_places)

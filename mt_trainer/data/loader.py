@@ -4,7 +4,7 @@ R rows of a batch, L row_length, N target tokens.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,8 +32,7 @@ class Batch:
     tgt_segments: Tensor
     """int64 [R, L]."""
     tgt_places: Tensor
-    """int64 [N]: where the target tokens to predict stand in the R L positions of the rows. A GPU that had to find them
-    would keep the host waiting until it has."""
+    """int64 [N]: where target tokens stand among the R L positions; a GPU that looked for them would be waited for."""
     num_tokens: int
     """Target tokens to predict, EOS included: N."""
     longest_tgt: int
@@ -42,23 +41,14 @@ class Batch:
     rows: list[Row]
     """Indexes of the pairs in each row, in order."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Its tensors by the names of the fields."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
-        return replace(self, **moved)
+        return self.with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> "Batch":
-        """The same batch in page-locked memory, from where a GPU copies it while the host goes on."""
-        pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self.tensors().items()}
-        return replace(self, **pinned)
-
-    def of_targets(self, values: Tensor) -> Tensor:
-        """What belongs to the target tokens to predict, [N, ...], of values [R, L, ...]."""
-        return values.flatten(0, 1).index_select(0, self.tgt_places)
+    def with_tensors(self, made_of: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same batch with what is made of each of its tensors."""
+        made: dict[str, Any] = {name: made_of(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **made)
 
 
 def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int) -> Batch:

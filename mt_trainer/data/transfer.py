@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from mt_trainer.data.loader import StepBatches
 
@@ -32,13 +33,14 @@ def on_gpu(steps: Iterator[StepBatches], device: torch.device) -> Iterator[StepB
 
     def copy(batches: StepBatches) -> tuple[StepBatches, torch.cuda.Event]:
         with torch.cuda.device(device), torch.cuda.stream(copying):  # a thread starts with the first GPU
-            moved = tuple(batch.pinned().to(device) for batch in batches.micro_batches)
+            moved = tuple(batch.with_tensors(Tensor.pin_memory).to(device) for batch in batches.micro_batches)
             return replace(batches, micro_batches=moved), copying.record_event()
 
     for batches, is_copied in fetched_ahead(steps, copy):
         computing = torch.cuda.current_stream(device)
         computing.wait_event(is_copied)
         for batch in batches.micro_batches:
-            for tensor in batch.tensors().values():
-                tensor.record_stream(computing)  # its memory is not used again before the step is done
+            for tensor in vars(batch).values():
+                if isinstance(tensor, Tensor):
+                    tensor.record_stream(computing)  # its memory is not used again before the step is done
         yield batches

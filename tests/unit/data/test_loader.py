@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mt_trainer.data.loader import Batch, Loader, PairList, Position, collate, pad_pairs
+from mt_trainer.teacher_forcing import of_targets
 
 PAD, BOS, EOS = 0, 2, 3
 SPECIAL = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS}
@@ -23,8 +24,8 @@ def test_a_packed_row_by_hand() -> None:
     assert (batch.num_tokens, batch.num_pairs, batch.longest_tgt) == (7, 3, 3)
     assert batch.src_tokens.dtype == torch.int64
     assert batch.tgt_places.tolist() == [0, 1, 2, 3, 4, 6, 7]
-    assert batch.of_targets(batch.tgt_labels).tolist() == [21, EOS, 22, 23, EOS, 24, EOS]
-    assert batch.of_targets(torch.arange(24).view(2, 6, 2)).tolist()[-1] == [14, 15]
+    assert of_targets(batch.tgt_labels, batch).tolist() == [21, EOS, 22, 23, EOS, 24, EOS]
+    assert of_targets(torch.arange(24).view(2, 6, 2), batch).tolist()[-1] == [14, 15]
 
 
 def test_the_last_step_of_an_epoch_is_filled_up_where_that_is_asked_for() -> None:
@@ -44,7 +45,7 @@ def test_the_last_step_of_an_epoch_is_filled_up_where_that_is_asked_for() -> Non
 def test_a_batch_without_pairs_has_no_target_tokens() -> None:
     batch = collate(PairList(PAIRS), [[], []], row_length=6, **SPECIAL)
     assert (batch.num_tokens, batch.longest_tgt) == (0, 0)
-    assert batch.of_targets(batch.tgt_labels).shape == (0,)
+    assert of_targets(batch.tgt_labels, batch).shape == (0,)
 
 
 def test_to_a_device_keeps_everything() -> None:
