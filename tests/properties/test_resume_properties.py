@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ def test_stopped_and_resumed_with_compiled_layers(
         return take_step(both, optimizer, batches, **settings)
 
     monkeypatch.setattr(assembly, "compiled", lambda: compiled("aot_eager"))
+    monkeypatch.setenv("CXX", sys.executable)  # which writes no C++
     with_compiling = ("runtime.compile=true", "runtime.threads=2")
     take_step = module.train_step
     monkeypatch.setattr(module, "train_step", noted)

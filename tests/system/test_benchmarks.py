@@ -1,6 +1,7 @@
 """The benchmarks run, on a few tokens, and report what they promise. No time is looked at."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -128,7 +129,13 @@ def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [[], ["--cuda"]], ids=["cpu", "gpu"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param([], id="cpu"),
+        pytest.param(["--cuda"], id="gpu", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")),
+    ],
+)
 def test_training_side_by_side_reports_every_candidate_with_its_share_of_the_floor(
     tmp_path: Path, mode: list[str]
 ) -> None:

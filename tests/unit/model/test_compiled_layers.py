@@ -1,5 +1,6 @@
 """Compiled layers compute what the layers compute, and are compiled once for all layers of a kind."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from mt_trainer.objectives import TranslationLoss
 from mt_trainer.teacher_forcing import TeacherForcing
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself; shown, these are hidden
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 V = 19
 PAIRS = PairList([([4 + i % 15] * (2 + i % 5), [4 + 3 * i % 15] * (1 + i % 7)) for i in range(12)])
@@ -82,11 +85,13 @@ def test_each_kind_of_layer_is_compiled_once() -> None:
     assert len(graphs) == 2
 
 
+@needs_a_compiler
 @pytest.mark.slow
 def test_inductor_gives_the_loss_and_the_gradients() -> None:
     assert_close(differentiated(compiled(), dropout=0.0), differentiated(straight, dropout=0.0))
 
 
+@needs_a_compiler
 @pytest.mark.slow
 def test_inductor_draws_a_mask_once_for_forward_and_backward() -> None:
     """In another order than the plain layers: but in the same one each time, also where a layer is gone through again.
