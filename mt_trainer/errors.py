@@ -42,6 +42,7 @@ ERROR_KINDS: dict[str, ErrorKind] = {
     "MT005": ErrorKind("the command's options do not fit together"),
     "MT006": ErrorKind("started by a launcher in a way that does not fit"),
     "MT007": ErrorKind("the precision asked for is not supported here"),
+    "MT008": ErrorKind("there is nothing to compile with"),
     # configuration
     "MT020": ErrorKind("the YAML cannot be parsed", is_before_writing=True),
     "MT021": ErrorKind("unknown key", is_before_writing=True),

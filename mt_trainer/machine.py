@@ -1,6 +1,8 @@
 """What a run stands on: device, precision, threads, seeds. The one place where each of them is decided."""
 
+import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -47,7 +49,8 @@ def set_up_machine(config: RuntimeConfig, *, local_rank: int = 0) -> Machine:
         local_rank: number of this process on its machine: it takes the GPU of that number.
 
     Raises:
-        ConfigError: MT004, when CUDA is asked for and not there, or has fewer GPUs than processes.
+        ConfigError: MT004, when CUDA is asked for and not there, or has fewer GPUs than processes; MT008, when layers
+            are to be compiled for a CPU without a compiler.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         help_ = "use `cpu` or `auto`, or install a torch build for your GPU's driver"
@@ -62,6 +65,11 @@ def set_up_machine(config: RuntimeConfig, *, local_rank: int = 0) -> Machine:
         torch.cuda.set_device(device)
         # The cuDNN kernel, preferred on Hopper since torch 2.11, gives NaN gradients for masked rows (pytorch#196678).
         torch.backends.cuda.enable_cudnn_sdp(False)
+    if config.compile and device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+        help_ = "install g++, or name one by the environment variable CXX, or set `runtime.compile: false`"
+        raise ConfigError(
+            Problem("MT008", "no C++ compiler is here to compile layers with", where="runtime.compile", help=help_)
+        )
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)

@@ -60,12 +60,11 @@ class TeacherForcing(nn.Module):
 
         What is drawn at random comes from the seeded generator: dropout first, then draws from the teacher.
         """
-        is_real = batch.tgt_segments != 0
-        labels = batch.tgt_labels[is_real]
-        hidden = hidden_states(self.model, batch, self.dtype)[is_real]
+        labels = of_targets(batch.tgt_labels, batch)
+        hidden = hidden_states(self.model, batch, self.dtype)
         objective = self.translation_loss.current
         if isinstance(objective, PairObjective):
-            other_hidden, other_weight, other_dtype = self._other(objective, hidden, batch, is_real)
+            other_hidden, other_weight, other_dtype = self._other(objective, hidden, batch)
             return self.translation_loss.pair_sums(
                 hidden,
                 self.model.output_weight,
@@ -76,55 +75,51 @@ class TeacherForcing(nn.Module):
                 other_matmul_dtype=other_dtype,
                 with_diagnostics=with_diagnostics,
             )
-        sentences = number_sentences(batch.tgt_segments)[is_real] if reads_sentences(objective) else None
+        sentences = of_targets(number_sentences(batch.tgt_segments), batch) if reads_sentences(objective) else None
         return self.translation_loss.sums(
             hidden,
             self.model.output_weight,
-            self._inputs(objective, labels, sentences, batch, is_real),
+            self._inputs(objective, labels, sentences, batch),
             sentences=sentences,
             matmul_dtype=self.dtype,
             with_diagnostics=with_diagnostics,
         )
 
-    def _other(
-        self, objective: PairObjective, hidden: Tensor, batch: Batch, is_real: Tensor
-    ) -> tuple[Tensor, Tensor, torch.dtype]:
+    def _other(self, objective: PairObjective, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor, torch.dtype]:
         """Hidden states [N, E], output weight [V, E] and precision of the second distribution.
 
         The second pass of the model has other dropout. Without dropout it would be the first one, which then serves.
         """
         match objective.other:
             case "dropout":
-                second = hidden_states(self.model, batch, self.dtype)[is_real] if self.model.training else hidden
+                second = hidden_states(self.model, batch, self.dtype) if self.model.training else hidden
                 return second, self.model.output_weight, self.dtype
             case "teacher":
                 teacher = self._teacher()
                 with torch.no_grad():
-                    taught = hidden_states(teacher.model, batch, teacher.dtype)[is_real]
+                    taught = hidden_states(teacher.model, batch, teacher.dtype)
                 return taught, teacher.model.output_weight, teacher.dtype
             case _:
                 assert_never(objective.other)
 
-    def _inputs(
-        self, objective: Objective, labels: Tensor, sentences: Tensor | None, batch: Batch, is_real: Tensor
-    ) -> TokenInputs:
+    def _inputs(self, objective: Objective, labels: Tensor, sentences: Tensor | None, batch: Batch) -> TokenInputs:
         """What the objective reads of the N tokens beside their logits."""
         match objective.source:
             case Source.LABELS:
                 return TokenInputs(labels)
             case Source.PREVIOUS_TARGETS:
                 assert sentences is not None
-                ids, id_weights = previous_targets(labels, sentences)
+                ids, id_weights = previous_targets(labels, sentences, longest=batch.longest_tgt)
                 return TokenInputs(labels, ids=ids, id_weights=id_weights)
             case Source.EVALUATION_PASS:
                 # in evaluation mode the pass itself is the one that is asked for
-                weight_nll = self._evaluation_nll(labels, batch, is_real) if self.model.training else None
+                weight_nll = self._evaluation_nll(labels, batch) if self.model.training else None
                 return TokenInputs(labels, weight_nll=weight_nll)
             case Source.TEACHER:
                 teacher, pieces = self._teacher(), objective.teacher_pieces
                 assert pieces is not None, "an objective that reads the teacher's pieces says which"
                 with torch.no_grad():
-                    taught = hidden_states(teacher.model, batch, teacher.dtype)[is_real]
+                    taught = hidden_states(teacher.model, batch, teacher.dtype)
                 ids, id_weights = linear_teacher_pieces(
                     taught,
                     teacher.model.output_weight,
@@ -137,10 +132,10 @@ class TeacherForcing(nn.Module):
                 assert_never(objective.source)
 
     @torch.no_grad()
-    def _evaluation_nll(self, labels: Tensor, batch: Batch, is_real: Tensor) -> Tensor:
+    def _evaluation_nll(self, labels: Tensor, batch: Batch) -> Tensor:
         """-log p_y [N] of the model without dropout."""
         self.model.eval()
-        hidden = hidden_states(self.model, batch, self.dtype)[is_real]
+        hidden = hidden_states(self.model, batch, self.dtype)
         self.model.train()
         return linear_logit_statistics(
             hidden,
@@ -165,8 +160,13 @@ def reads_sentences(objective: Objective) -> bool:
 
 
 def hidden_states(model: Transformer, batch: Batch, dtype: torch.dtype) -> Tensor:
-    """What the output projection reads [R, L, D], with matmuls in a precision (autocast)."""
+    """What the output projection reads of the target tokens [N, D], with matmuls in a precision (autocast)."""
     # no weight is read twice, and the cache of cast weights would be shared between threads
     with torch.autocast(batch.src_tokens.device.type, dtype, enabled=dtype.itemsize < 4, cache_enabled=False):
         hidden: Tensor = model(batch.src_tokens, batch.src_segments, batch.tgt_inputs, batch.tgt_segments)
-    return hidden
+    return of_targets(hidden, batch)
+
+
+def of_targets(values: Tensor, batch: Batch) -> Tensor:
+    """What belongs to the target tokens of a batch, [N, ...], of values [R, L, ...]."""
+    return values.flatten(0, 1).index_select(0, batch.tgt_places)

@@ -61,6 +61,8 @@ RESUMPTION: dict[str, Resumption] = {
     "training.batch_tokens": "fixed",
     # the split into micro-batches changes the order of sums and the dropout masks, so the last bits
     "training.accumulation": "fixed",
+    # the same gradients, bit for bit
+    "training.recompute_activations": "harmless",
     # linear, cosine and wsd decay towards it; for the others it is a limit
     "training.max_steps": "fixed_if_scheduled",
     "training.max_epochs": "limit",
@@ -102,6 +104,7 @@ RESUMPTION: dict[str, Resumption] = {
     "runtime.device": "fixed",
     "runtime.precision": "fixed",
     "runtime.threads": "fixed",
+    "runtime.compile": "fixed",
     "runtime.logit_buffer_bytes": "fixed",
     "runtime.rank_timeout_seconds": "harmless",
     "runtime.seed": "fixed",

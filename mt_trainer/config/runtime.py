@@ -25,6 +25,11 @@ class RuntimeConfig(Section):
         unit="bytes",
         ge=2**20,
     )
+    compile: bool = setting(
+        False,
+        "Compile the encoder and decoder layers for training, which takes time at the first start. On a CPU it needs a "
+        "C++ compiler, and micro-batches are then computed one after the other.",
+    )
     threads: int | None = setting(
         None,
         "CPU threads of each process; null for one a physical core, or what OMP_NUM_THREADS says.",

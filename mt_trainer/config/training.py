@@ -22,6 +22,11 @@ class TrainingConfig(Section):
         unit="micro-batches",
         ge=1,
     )
+    recompute_activations: bool = setting(
+        False,
+        "Keep only the inputs of each encoder and decoder layer, and go through the layer again for its gradients: "
+        "less memory, more time, the same result.",
+    )
     max_steps: int | None = setting(100_000, "Stop after this many steps.", unit="steps", ge=1)
     max_epochs: int | None = setting(None, "Stop after this many passes over the corpus.", unit="epochs", ge=1)
     max_tokens: int | None = setting(None, "Stop after this many target tokens.", unit="tokens", ge=1)

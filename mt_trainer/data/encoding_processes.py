@@ -177,7 +177,7 @@ def received(stream: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Encodes what comes in until nothing more does."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a launcher may send them to all; the one that reads the text decides
     frames = iter(lambda: received(sys.stdin.buffer), None)
     settings, src_model, tgt_model = next(frames, b""), next(frames, b""), next(frames, b"")

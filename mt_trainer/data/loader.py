@@ -1,10 +1,10 @@
 """Rows of pairs -> tensors. The position in the data is the epoch and the number of its pairs that were consumed.
 
-R rows of a batch, L row_length.
+R rows of a batch, L row_length, N target tokens.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,8 +32,12 @@ class Batch:
     """int64 [R, L]: pieces and EOS of every segment: what each input position should predict."""
     tgt_segments: Tensor
     """int64 [R, L]."""
+    tgt_places: Tensor
+    """int64 [N]: where target tokens stand among the R L positions; a GPU that looked for them would be waited for."""
     num_tokens: int
-    """Target tokens to predict, EOS included."""
+    """Target tokens to predict, EOS included: N."""
+    longest_tgt: int
+    """Those of the longest sentence."""
     num_pairs: int
     lengths: LengthSums
     """Of its pairs."""
@@ -42,10 +46,12 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        return self.with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def with_tensors(self, made_of: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same batch with what is made of each of its tensors."""
+        made: dict[str, Any] = {name: made_of(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **made)
 
 
 def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_id: int, eos_id: int) -> Batch:
@@ -53,6 +59,7 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
     shape = (len(rows), row_length)
     src_tokens, tgt_inputs, tgt_labels = (np.full(shape, pad_id, dtype=np.int64) for _ in range(3))
     src_segments, tgt_segments = (np.zeros(shape, dtype=np.int64) for _ in range(2))
+    longest_tgt = 0
     for r, row in enumerate(rows):
         src_start = tgt_start = 0
         for segment, pair in enumerate(row, start=1):
@@ -64,14 +71,18 @@ def collate(pairs: Pairs, rows: list[Row], *, row_length: int, pad_id: int, bos_
             src_start, tgt_start = src_end + 1, tgt_end + 1
             src_segments[r, src_start - len(src) - 1 : src_start] = segment
             tgt_segments[r, tgt_start - len(tgt) - 1 : tgt_start] = segment
+            longest_tgt = max(longest_tgt, len(tgt) + 1)
     indexes = [pair for row in rows for pair in row]
+    tgt_places = np.flatnonzero(tgt_segments)
     return Batch(
         src_tokens=torch.from_numpy(src_tokens),
         src_segments=torch.from_numpy(src_segments),
         tgt_inputs=torch.from_numpy(tgt_inputs),
         tgt_labels=torch.from_numpy(tgt_labels),
         tgt_segments=torch.from_numpy(tgt_segments),
-        num_tokens=int((tgt_segments != 0).sum()),
+        tgt_places=torch.from_numpy(tgt_places),
+        num_tokens=len(tgt_places),
+        longest_tgt=longest_tgt,
         num_pairs=len(indexes),
         lengths=length_sums(pairs, indexes),
         rows=rows,
@@ -140,6 +151,7 @@ class Loader:
         rows_per_step: rows of a step, over all ranks.
         accumulation: micro-batches that each rank has of a step.
         sampler: cuts the corpus into other pieces every epoch; None leaves it as it is.
+        is_filled_up: whether the last step of an epoch has rows without tokens too, and so the shapes of all others.
         rank, world_size: which of how many processes reads; each collates its own micro-batches alone.
     """
 
@@ -155,13 +167,14 @@ class Loader:
         bos_id: int,
         eos_id: int,
         sampler: SubwordSampler | None,
+        is_filled_up: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.corpus, self.row_length, self.rows_per_step = corpus, row_length, rows_per_step
         self.accumulation, self.seed = accumulation, seed
         self.pad_id, self.bos_id, self.eos_id = pad_id, bos_id, eos_id
-        self.sampler = sampler
+        self.sampler, self.is_filled_up = sampler, is_filled_up
         self.rank, self.world_size = rank, world_size
 
     def steps(self, start: Position) -> Iterator[StepBatches]:
@@ -215,6 +228,8 @@ class Loader:
         At the end of an epoch there may be too few for all: a rank then has one row without tokens instead, so that
         all ranks do the same things.
         """
+        if self.is_filled_up:
+            rows = [*rows, *([] for _ in range(self.rows_per_step - len(rows)))]
         size = -(-len(rows) // (self.accumulation * self.world_size))
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
         own = parts[self.rank :: self.world_size]

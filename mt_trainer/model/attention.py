@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mt_trainer.model.dropout import keep_mask
+from mt_trainer.model.dropout import dropout_mask
 from mt_trainer.model.positions import RotaryPositions
 
 HIDDEN = -1e30
@@ -81,7 +81,7 @@ def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Attentio
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).add_(mask.bias)
     weights = torch.softmax(scores, dim=-1)
     if dropout:
-        weights = weights * keep_mask(weights, dropout)
+        weights = weights * dropout_mask(weights, dropout)
     return torch.matmul(weights, value) * mask.has_keys
 
 

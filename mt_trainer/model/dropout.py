@@ -37,11 +37,19 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        return x * keep_mask(x, self.p)
+        return x * dropout_mask(x, self.p)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"p={self.p}"
+
+
+def dropout_mask(x: Tensor, p: float) -> Tensor:
+    """`keep_mask` as layers call it: to a compiler one operation, for it cannot follow the generator of a thread."""
+    if torch.compiler.is_compiling():
+        mask: Tensor = torch.ops.mt_trainer.keep_mask(x.detach(), p)
+        return mask
+    return keep_mask(x, p)
 
 
 def keep_mask(x: Tensor, p: float) -> Tensor:
@@ -54,3 +62,9 @@ def keep_mask(x: Tensor, p: float) -> Tensor:
         # Written as numbers at once: by way of booleans it takes several times as long.
         kept = torch.ge(bits, dropped - LEVELS // 2, out=torch.empty_like(x, memory_format=torch.contiguous_format))
         return kept.mul_(LEVELS / (LEVELS - dropped))
+
+
+_operators = torch.library.Library("mt_trainer", "DEF")
+_operators.define("keep_mask(Tensor x, float p) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+_operators.impl("keep_mask", keep_mask, "CPU")
+torch.library.register_fake("mt_trainer::keep_mask", lambda x, p: x.new_empty(x.shape), lib=_operators)

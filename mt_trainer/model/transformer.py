@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mt_trainer.model.attention import AttentionMask, CrossAttention, KeyValueCache, SelfAttention, segment_mask
 from mt_trainer.model.dropout import Dropout
 from mt_trainer.model.feed_forward import Activation, FeedForward
+from mt_trainer.model.layer_pass import LayerPass, straight
 from mt_trainer.model.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_of
 
 FORGET_EVERY = 8
@@ -134,6 +135,7 @@ class Transformer(nn.Module):
     Attributes:
         output_weight: [V, D], tied to the decoder's embedding unless share_embeddings is `none`.
         max_positions: the longest row or output it can place.
+        layer_pass: how its layers are gone through in training.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class Transformer(nn.Module):
         self.pad_id, self.max_positions = pad_id, max_positions
         self.embedding_scale = math.sqrt(d_model)
         self.is_gated = sizes.activation == "swiglu"
+        self.layer_pass: LayerPass = straight
         self.tgt_embedding = nn.Embedding(tgt_vocab_size, d_model, padding_idx=pad_id)
         self.src_embedding = (
             self.tgt_embedding
@@ -216,7 +219,7 @@ class Transformer(nn.Module):
         mask = AttentionMask.of(segment_mask(src_segments, src_segments, causal=False))
         x = self._embed(self.src_embedding, self.src_positions, src_tokens, positions)
         for layer in self.encoder:
-            x = layer(x, positions, mask)
+            x = self._through(layer, x, positions, mask)
         memory: Tensor = self.encoder_norm(x)
         return memory
 
@@ -227,7 +230,7 @@ class Transformer(nn.Module):
         memory_mask = AttentionMask.of(segment_mask(tgt_segments, src_segments, causal=False))
         x = self._embed(self.tgt_embedding, self.tgt_positions, tgt_inputs, positions)
         for layer in self.decoder:
-            x = layer(x, positions, mask, memory, memory_mask)
+            x = self._through(layer, x, positions, mask, memory, memory_mask)
         hidden: Tensor = self.decoder_norm(x)
         return hidden
 
@@ -263,6 +266,9 @@ class Transformer(nn.Module):
         cache.length += 1
         hidden: Tensor = self.decoder_norm(x)
         return hidden
+
+    def _through(self, layer: nn.Module, x: Tensor, *inputs: Tensor | AttentionMask) -> Tensor:
+        return self.layer_pass(layer, x, *inputs) if self.training else straight(layer, x, *inputs)
 
     def _embed(self, embedding: nn.Embedding, added: nn.Module | None, tokens: Tensor, positions: Tensor) -> Tensor:
         """tokens [B, T], positions [B, T] -> [B, T, D]: scaled embeddings plus positions, dropped out."""

@@ -37,12 +37,13 @@ def sentence_means(values: Tensor, sentences: Tensor, mask: Tensor) -> tuple[Ten
     return totals[:, 0] / totals[:, 1].clamp(min=1), totals[:, 1]
 
 
-def previous_targets(labels: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor]:
+def previous_targets(labels: Tensor, sentences: Tensor, *, longest: int | None = None) -> tuple[Tensor, Tensor]:
     """For each token the pieces before it in its own sentence, as a set, without its own label.
 
     Args:
         labels: int64 [N].
         sentences: int64 [N].
+        longest: tokens of the longest sentence; None finds it out, for which a GPU is waited for.
 
     Returns:
         Ids [N, K], and their weights float32 [N, K]: 1 for a member of the set, 0 for what fills the row, namely pieces
@@ -53,9 +54,10 @@ def previous_targets(labels: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor]
     is_first = torch.ones_like(labels, dtype=torch.bool)
     is_first[1:] = sentences[1:] != sentences[:-1]
     start = token.where(is_first, 0).cummax(0).values
-    longest = max(1, int((token - start).max())) if len(labels) else 1
+    if longest is None:
+        longest = int((token - start).max()) + 1 if len(labels) else 1
 
-    before = token.unsqueeze(1) - torch.arange(1, longest + 1, device=labels.device)
+    before = token.unsqueeze(1) - torch.arange(1, max(2, longest), device=labels.device)
     is_within = before >= start.unsqueeze(1)
     before = before.where(is_within, 0)
     # A piece counts where it stands last before the token: its next occurrence comes after the token.

@@ -13,6 +13,7 @@ from mt_trainer.data.subword_sampling import SubwordSampler
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import ConfigError, Problem
 from mt_trainer.machine import Machine, seed_everything, what_bits_depend_on
+from mt_trainer.model.layer_pass import compiled, recomputed, straight
 from mt_trainer.objectives import TranslationLoss, build_objective
 from mt_trainer.objectives.building.check import objective_files_hash
 from mt_trainer.optim import ExponentialMovingAverage, Schedule, build_optimizer, build_schedule
@@ -49,6 +50,8 @@ def assemble(
     loss = build_loss(config, tokenizers, data.train, machine)
     seed_everything(config.runtime.seed)
     model = build_model(config, tokenizers).to(machine.device)
+    through = compiled() if config.runtime.compile else straight
+    model.layer_pass = recomputed(through) if config.training.recompute_activations else through
     decay = config.training.ema_decay
     return Parts(
         learner=Learner(
@@ -68,7 +71,8 @@ def assemble(
             config.optim.schedule, d_model=config.model.d_model, max_steps=config.training.max_steps
         ),
         loader=build_loader(config, tokenizers, data.train, build_sampler(config, tokenizers, data.train), ranks),
-        workers=build_workers(config.training.accumulation, machine),
+        # torch compiles, and finds what it has compiled, for one thread at a time (pytorch#118260)
+        workers=None if config.runtime.compile else build_workers(config.training.accumulation, machine),
     )
 
 
@@ -109,6 +113,7 @@ def build_loader(
         pairs,
         row_length=config.data.max_length,
         rows_per_step=rows_per_step(config),
+        is_filled_up=config.runtime.compile,
         accumulation=config.training.accumulation,
         seed=config.runtime.seed,
         pad_id=tokenizers.tgt.pad_id,

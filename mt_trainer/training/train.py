@@ -136,7 +136,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 clock=lambda: time.perf_counter() - started,
             )
             log = StepLog(window, progress, floor, records, display)
-            route = Route(parts.loader, progress.position)
+            route = Route(parts.loader, progress.position, device=machine.device)
             saved_step, is_judged = progress.step, resumed is not None and resumed.is_validated
 
             def agreed() -> tuple[int, ...]:

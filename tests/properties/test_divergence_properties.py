@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from mt_trainer.config import load_config
-from mt_trainer.data.loader import Position
+from mt_trainer.data.loader import Position, StepBatches
+from mt_trainer.data.transfer import fetched_ahead
 from mt_trainer.errors import DivergedError, ExitCode
 from mt_trainer.training import train as module
+from mt_trainer.training.diverging.recovery import Route
 from mt_trainer.training.train import Outcome, train
 
 CONFIG = """\
@@ -203,6 +206,32 @@ def test_going_back_leaves_out_the_bad_data_alone(arrange: Arrange, data: list[P
     left_out = [(Position(**stretch["start"]), Position(**stretch["end"])) for stretch in lines[-1]["left_out"]]
     assert left_out == [(data[number - 1], data[number]) for number in bad]
     assert metrics(tmp_path / "run", "skipped") == []
+
+
+def test_steps_fetched_ahead_are_the_same_when_a_run_stops_and_goes_back(
+    arrange: Arrange, data: list[Position], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, but without a copy: a thread collates each step while the one before is taken."""
+    bad, threads = (7, 10), set()
+
+    def fetch(batches: StepBatches) -> StepBatches:
+        threads.add(threading.current_thread().name)
+        return batches
+
+    def go_back(route: Route, position: Position) -> None:
+        route._steps = fetched_ahead(route._loader.steps(position), fetch)
+
+    arrange(overflows=bad)
+    run(tmp_path / "plain", *ROLL_BACK)
+    monkeypatch.setattr(Route, "go_back", go_back)
+    ledger = arrange(overflows=bad, signal_at=5)
+    assert run(tmp_path / "ahead", *ROLL_BACK).exit_code == ExitCode.TERMINATED
+    assert ledger[-1] == (5, 5)
+    ledger = arrange(overflows=bad)
+    assert run(tmp_path / "ahead", *ROLL_BACK).exit_code == ExitCode.DONE
+    assert ledger[0] == (6, 6)
+    assert threads == {"fetch_0"}
+    assert_same_run(tmp_path / "ahead", tmp_path / "plain")
 
 
 @pytest.mark.parametrize("step", [2, 5, 7, 9, 10])

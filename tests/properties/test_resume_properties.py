@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 
 from mt_trainer.config import load_config
 from mt_trainer.errors import CheckpointError, DivergedError, ExitCode
+from mt_trainer.model.layer_pass import compiled, recomputed, straight
+from mt_trainer.training import assembly
 from mt_trainer.training import step as step_module
 from mt_trainer.training import train as module
 from mt_trainer.training.train import Outcome, train
@@ -173,6 +176,52 @@ def test_a_signal_between_two_micro_batches_waits_for_the_whole_step(
     assert [path.name for path in (tmp_path / "stopped/checkpoints").iterdir()] == ["step_00000005"]
     assert run(tmp_path / "stopped").exit_code == ExitCode.DONE
     assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+def test_resumed_with_activations_computed_again(
+    uninterrupted: Path, tmp_path: Path, signal_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = []
+
+    def noted(layer: torch.nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        layers.append(type(layer).__name__)
+        return straight(layer, *inputs)
+
+    monkeypatch.setattr(assembly, "recomputed", lambda through: recomputed(noted))
+    signal_at(5)
+    assert run(tmp_path / "stopped").exit_code == ExitCode.TERMINATED
+    assert layers == []
+    signal_at(-1)
+    assert run(tmp_path / "stopped", "training.recompute_activations=true").exit_code == ExitCode.DONE
+    # forward, and backward the other way round; two micro-batches a step
+    assert layers == ["EncoderLayer", "DecoderLayer", "DecoderLayer", "EncoderLayer"] * 2 * 7
+    assert_same_run(tmp_path / "stopped", uninterrupted)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch hides its own where they are shown, not raised
+def test_stopped_and_resumed_with_compiled_layers(
+    tmp_path: Path, signal_at: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All steps have one shape, also the last one of an epoch: a second one would be compiled anew."""
+    shapes = set()
+
+    def noted(both: Any, optimizer: Any, batches: Any, **settings: Any) -> Any:
+        shapes.update(batch.src_tokens.shape for batch in batches.micro_batches)
+        assert settings["workers"] is None
+        return take_step(both, optimizer, batches, **settings)
+
+    monkeypatch.setattr(assembly, "compiled", lambda: compiled("aot_eager"))
+    monkeypatch.setenv("CXX", sys.executable)  # which writes no C++
+    with_compiling = ("runtime.compile=true", "runtime.threads=2")
+    take_step = module.train_step
+    monkeypatch.setattr(module, "train_step", noted)
+    assert run(tmp_path / "whole", *with_compiling).exit_code == ExitCode.DONE
+    assert len(shapes) == 1
+    signal_at(5)
+    assert run(tmp_path / "stopped", *with_compiling).exit_code == ExitCode.TERMINATED
+    signal_at(-1)
+    assert run(tmp_path / "stopped", *with_compiling).exit_code == ExitCode.DONE
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_no_generator_has_anything_to_remember(

@@ -1,12 +1,15 @@
 """The benchmarks run, on a few tokens, and report what they promise. No time is looked at."""
 
 import json
+import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +58,64 @@ def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(t
     assert all(row["mib"] > 10 for row in results), "no interpreter with torch is smaller"
 
 
+def test_the_comparison_of_attention_for_a_gpu_says_what_it_cannot_measure() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "attention.py"), "--cuda", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    forms = ("attend", "efficient", "math", "flex_attention", "varlen_attn")
+    for kind in ("encoder", "decoder"):
+        start = next(number for number, line in enumerate(lines) if line.startswith(kind))
+        found = {name: line for name in forms for line in lines[start + 1 : start + 6] if line.startswith(f"{name} ")}
+        assert set(found) == set(forms)
+        for name in ("attend", "math"):
+            assert float(found[name].rpartition("off by ")[2]) < 0.02
+        if not torch.cuda.is_available():
+            assert "not measured" in found["varlen_attn"]
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_what_the_kernels_of_a_gpu_are_given_is_right(monkeypatch: pytest.MonkeyPatch, is_causal: bool) -> None:
+    """The mask of flex_attention, which a CPU computes forward, and the borders for varlen_attn, with a loop for it."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import attention
+
+    def loop(query: Any, key: Any, value: Any, starts: Any, _: Any, longest: int, *__: Any, window_size: Any) -> Any:
+        spans = list(pairwise(starts.tolist()))
+        assert max(end - start for start, end in spans) == longest
+        parts = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(each[start:end].transpose(0, 1)[None] for each in (query, key, value)),
+                is_causal=window_size == (-1, 0),
+            )[0].transpose(0, 1)
+            for start, end in spans
+        ]
+        return torch.cat(parts)
+
+    monkeypatch.setattr(torch, "compile", lambda kernel, **_: kernel)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", loop)
+    packed = attention.Packed(attention.pack(3, 128, torch.device("cpu")), is_causal)
+    assert (packed.segments != 0).float().mean() > 0.9
+    values = [torch.randn(3, 128, 2, 16).transpose(1, 2) for _ in range(3)]
+    forms = attention.forms_of_a_gpu(packed)
+    results = {}
+    for name in ("attend", "flex_attention", "varlen_attn"):
+        form = forms[name]()
+        results[name] = form.gives(form.attend(*(form.takes(value) for value in values)))
+    torch.testing.assert_close(results["flex_attention"], results["attend"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results["varlen_attn"], results["attend"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_ablation_of_the_optimizer_trains_with_both(tmp_path: Path) -> None:
+    report, printed = report_of(tmp_path, "optimizers.py", "--quick", "--threads", "1")
+    first, second = report["results"]
+    assert (first["optimizer"], second["optimizer"]) == ("adamw", "muon")
+    assert first["nll_dev"] != second["nll_dev"]
+    assert all(0 < each["nll_dev"] < 8 and min(each["ms"]) > 0 for each in report["results"])
+    assert "muon " in printed
+
+
 def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
     """What a benchmark writes and prints."""
     report = tmp_path / "report.json"
@@ -65,7 +126,13 @@ def report_of(tmp_path: Path, name: str, *arguments: str) -> tuple[dict[str, Any
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [[], ["--cuda"]], ids=["cpu", "gpu"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param([], id="cpu"),
+        pytest.param(["--cuda"], id="gpu", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")),
+    ],
+)
 def test_training_side_by_side_reports_every_candidate_with_its_share_of_the_floor(
     tmp_path: Path, mode: list[str]
 ) -> None:

@@ -124,6 +124,11 @@ def a_missing_device(patch: pytest.MonkeyPatch) -> None:
     set_up_machine(RuntimeConfig(device="cuda"))
 
 
+def no_compiler(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("CXX", "/nowhere/g++")
+    set_up_machine(RuntimeConfig(device="cpu", compile=True))
+
+
 def options_that_do_not_fit(patch: pytest.MonkeyPatch) -> None:
     from mt_trainer.cli.eval import evaluate
 
@@ -323,6 +328,7 @@ DOORS: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "MT005": options_that_do_not_fit,
     "MT006": one_of_several,
     "MT007": lambda patch: int8_on_a_gpu(),
+    "MT008": no_compiler,
     "MT020": lambda patch: config("model:\n\tpreset: transformer_tiny\n"),
     "MT021": lambda patch: config("objective:\n  name: label_smoothing\n  label_smoothin: 0.1\n"),
     "MT022": lambda patch: config(DATA.rpartition("  dev:")[0]),

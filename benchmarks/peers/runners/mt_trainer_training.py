@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -48,6 +49,7 @@ def settings(job: TrainingJob) -> dict[str, Any]:
             "device": job.device,
             "precision": job.precision,
             "threads": job.threads,
+            "compile": job.is_compiled,
             "seed": job.seed,
             "run_folder": f"{job.folder}/run",
             "cache_folder": f"{job.folder}/cache",
@@ -55,21 +57,13 @@ def settings(job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def gated(step: Callable[..., Any], gate: Gate, job: TrainingJob) -> Callable[..., Any]:
+def gated(step: Callable[..., Any], gate: Gate) -> Callable[..., Any]:
     """The training step, and the gate after it."""
     from mt_trainer.data.loader import StepBatches
-    from mt_trainer.teacher_forcing import TeacherForcing
-
-    is_compiled = not job.is_compiled
 
     def step_and_wait(*args: Any, **kwargs: Any) -> Any:
-        nonlocal is_compiled
-        given = [*args, *kwargs.values()]
-        if not is_compiled:
-            next(each for each in given if isinstance(each, TeacherForcing)).model.compile(backend=job.compile_backend)
-            is_compiled = True
         result = step(*args, **kwargs)
-        batches = next(each for each in given if isinstance(each, StepBatches))
+        batches = next(each for each in [*args, *kwargs.values()] if isinstance(each, StepBatches))
         gate.after_step(batches.num_tokens, sum(batch.tgt_labels.numel() for batch in batches.micro_batches))
         return result
 
@@ -81,13 +75,17 @@ def main() -> None:
     job = training_job()
     gate = Gate(job.device)
     from mt_trainer.config import load_config
-    from mt_trainer.training import train
+    from mt_trainer.model.layer_pass import compiled
+    from mt_trainer.training import assembly, train
     from mt_trainer.training.step import train_step
 
     config_file = Path(job.folder) / "config.yaml"
     config_file.write_text(json.dumps(settings(job), indent=1), encoding="utf-8")  # JSON is YAML
     config = load_config(config_file)
-    with patch.object(train, "train_step", gated(train_step, gate, job)):
+    with (
+        patch.object(train, "train_step", gated(train_step, gate)),
+        patch.object(assembly, "compiled", partial(compiled, job.compile_backend)),
+    ):
         train.train(config, Path(f"{job.folder}/run"), announce=print)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mt_trainer.data.batching import Row
 from mt_trainer.data.loader import Batch, Loader
 from mt_trainer.machine import seed_everything
+from mt_trainer.model.layer_pass import straight
 from mt_trainer.objectives import LossSums
 from mt_trainer.teacher_forcing import TeacherForcing
 
@@ -129,7 +130,10 @@ class Probe:
         return Narrowed(bad, rows, len(tried), sum(self.fails(first, [[pair]]) for pair in tried))
 
     def trace(self, index: int, rows: list[Row]) -> Trace:
-        """What is not finite when these rows are computed in the place of micro-batch `index`."""
+        """What is not finite when these rows are computed in the place of micro-batch `index`.
+
+        The layers are gone through straight: compiled ones would call no hook.
+        """
         modules: list[str] = []
         gradients: list[str] = []
         hooks = [
@@ -140,9 +144,12 @@ class Probe:
             parameter.register_post_accumulate_grad_hook(_note_gradient(name, gradients))
             for name, parameter in self._both.model.named_parameters()
         ]
+        model = self._both.model
+        layer_pass, model.layer_pass = model.layer_pass, straight
         try:
             loss = self._differentiate(index, self._loader.batch(self.pairs, rows))
         finally:
+            model.layer_pass = layer_pass
             for hook in hooks:
                 hook.remove()
             self._forget()

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mt_trainer.config.resolved import config_digest
 from mt_trainer.data.loader import Loader, Position, StepBatches
 from mt_trainer.data.prepare import PreparedData
+from mt_trainer.data.transfer import on_gpu
 from mt_trainer.distributed.ranks import Ranks
 from mt_trainer.errors import DivergedError, Problem
 from mt_trainer.training.assembly import Parts
@@ -28,15 +31,19 @@ from mt_trainer.training.run_folder import RunFolder
 
 
 class Route:
-    """The steps of the data one after the other, from a position that can be gone back to."""
+    """The steps of the data one after the other, from a position that can be gone back to; on a GPU their tensors too.
 
-    def __init__(self, loader: Loader, start: Position) -> None:
-        self._loader = loader
+    A step that was fetched ahead is not yet taken: where the data stands, `StepBatches.after` of the last one says.
+    """
+
+    def __init__(self, loader: Loader, start: Position, *, device: torch.device) -> None:
+        self._loader, self._device = loader, device
         self.go_back(start)
 
     def go_back(self, position: Position) -> None:
         """Go on from a position."""
-        self._steps = self._loader.steps(position)
+        steps = self._loader.steps(position)
+        self._steps = on_gpu(steps, self._device) if self._device.type == "cuda" else steps
 
     def __iter__(self) -> Iterator[StepBatches]:
         return self

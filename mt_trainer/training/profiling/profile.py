@@ -64,7 +64,7 @@ class _Steps:
 
     def __init__(self, trial: Trial) -> None:
         self._trial, self._number = trial, 0
-        self._batches = Route(trial.parts.loader, Position())
+        self._batches = Route(trial.parts.loader, Position(), device=trial.machine.device)
 
     def take(self, number: int) -> LengthSums:
         """So many of them; the device has ended when this returns. The lengths are those of all their pairs."""

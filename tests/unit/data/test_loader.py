@@ -8,6 +8,7 @@ import torch
 
 from mt_trainer.data.lengths import LengthSums
 from mt_trainer.data.loader import Batch, Loader, PairList, Position, collate, pad_pairs
+from mt_trainer.teacher_forcing import of_targets
 
 PAD, BOS, EOS = 0, 2, 3
 SPECIAL = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS}
@@ -21,9 +22,32 @@ def test_a_packed_row_by_hand() -> None:
     assert batch.tgt_inputs.tolist() == [[BOS, 21, BOS, 22, 23, PAD], [BOS, 24, PAD, PAD, PAD, PAD]]
     assert batch.tgt_labels.tolist() == [[21, EOS, 22, 23, EOS, PAD], [24, EOS, PAD, PAD, PAD, PAD]]
     assert batch.tgt_segments.tolist() == [[1, 1, 2, 2, 2, 0], [1, 1, 0, 0, 0, 0]]
-    assert (batch.num_tokens, batch.num_pairs) == (7, 3)
+    assert (batch.num_tokens, batch.num_pairs, batch.longest_tgt) == (7, 3, 3)
     assert batch.lengths == LengthSums(src=6, tgt=7, src_src=9 + 4 + 1, tgt_tgt=4 + 9 + 4, tgt_src=6 + 6 + 2)
     assert batch.src_tokens.dtype == torch.int64
+    assert batch.tgt_places.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert of_targets(batch.tgt_labels, batch).tolist() == [21, EOS, 22, 23, EOS, 24, EOS]
+    assert of_targets(torch.arange(24).view(2, 6, 2), batch).tolist()[-1] == [14, 15]
+
+
+def test_the_last_step_of_an_epoch_is_filled_up_where_that_is_asked_for() -> None:
+    plain, filled = loader(accumulation=2), loader(accumulation=2)
+    filled.is_filled_up = True
+    shapes = set()
+    for ours, theirs in zip(islice(filled.steps(Position()), 20), plain.steps(Position()), strict=False):
+        assert (ours.after, ours.num_tokens) == (theirs.after, theirs.num_tokens)
+        assert [row for batch in ours.micro_batches for row in batch.rows if row] == [
+            row for batch in theirs.micro_batches for row in batch.rows
+        ]
+        shapes.add(tuple(batch.src_tokens.shape for batch in ours.micro_batches))
+    assert len(shapes) == 1
+    assert len({len(step.micro_batches[0].rows) for step in islice(plain.steps(Position()), 20)}) > 1
+
+
+def test_a_batch_without_pairs_has_no_target_tokens() -> None:
+    batch = collate(PairList(PAIRS), [[], []], row_length=6, **SPECIAL)
+    assert (batch.num_tokens, batch.longest_tgt) == (0, 0)
+    assert of_targets(batch.tgt_labels, batch).shape == (0,)
 
 
 def test_to_a_device_keeps_everything() -> None:

@@ -21,6 +21,9 @@ def test_previous_targets_by_hand() -> None:
     ids, weights = previous_targets(labels, sentences)
     assert sets(ids, weights) == [set(), {7}, {8}, {8}, {7}, {7, 8}, set(), set(), set()]
     assert ids.shape == weights.shape == (9, 5)
+    known = previous_targets(labels, sentences, longest=6)
+    assert torch.equal(known[0], ids)
+    assert torch.equal(known[1], weights)
 
 
 def test_previous_targets_are_those_of_the_official_code(golden) -> None:  # type: ignore[no-untyped-def]
@@ -50,6 +53,10 @@ def test_nothing_stands_before(sentences: list[int]) -> None:
     assert ids.shape == (len(sentences), 1)
     assert ids.dtype == torch.int64
     assert weights.eq(0).all()
+    known, _ = previous_targets(
+        torch.full((len(sentences),), 4), torch.tensor(sentences, dtype=torch.int64), longest=min(1, len(sentences))
+    )
+    assert known.shape == ids.shape
 
 
 def test_sentences_of_packed_rows_are_numbered_through() -> None:
