@@ -154,7 +154,7 @@ def test_steps_follow_from_measured_speed(
     objectives = ("--objective", "ce={name: cross_entropy}", "--objective", "ls={name: label_smoothing}")
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives)
     folders = [next(each for each in call if "run_folder" in each) for call in stand_in.calls]
-    assert folders == ["runtime.run_folder=out/speed"] * 4 + [
+    assert folders == ["runtime.run_folder=out/speed"] * 8 + [
         "runtime.run_folder=out/ce_seed_1",
         "runtime.run_folder=out/ls_seed_1",
     ]
@@ -168,7 +168,7 @@ def test_steps_follow_from_measured_speed(
     stand_in.calls.clear()
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives, "--objective", "b={name: brier}")
     assert [next(each for each in call if "run_folder" in each) for call in stand_in.calls] == [
-        *["runtime.run_folder=out/speed"] * 2,
+        *["runtime.run_folder=out/speed"] * 4,
         "runtime.run_folder=out/b_seed_1",
     ]
 
