@@ -3,8 +3,6 @@
 Threads would not do: SentencePiece leaves the interpreter alone while it encodes, but its lists of ids, the hashes of
 the sources and reading the text are Python's own work, and that is done by one thread at a time.
 
-    python -P -m mt_trainer.data.encoding_processes     one such process, which `EncodingProcess` starts
-
 They talk through pipes: a frame is its length (8 bytes) and its bytes. First come a line of JSON and the models of the
 two tokenizers; then for each chunk a frame of sources and one of targets, answered by a frame for each array of a
 `CorpusPart`. A process ends when its standard input does, so also when the one that started it is killed.
@@ -18,7 +16,6 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -38,6 +35,9 @@ MOST_PROCESSES = 8
 BETWEEN_TEXTS = "\0"
 """Stands in no valid text."""
 
+PROGRAM = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {__name__}; {__name__}.main()"
+"""One such process: it imports from where this one does."""
+
 
 def num_encoding_processes(num_pairs: int, *, threads: int | None) -> int:
     """How many processes encode a text, 0 for none beside this one.
@@ -46,14 +46,15 @@ def num_encoding_processes(num_pairs: int, *, threads: int | None) -> int:
         num_pairs: of the text.
         threads: that the run may use; None for one on every core that this process may use.
     """
-    cores = len(os.sched_getaffinity(0)) if threads is None else threads
-    return min(cores, MOST_PROCESSES) if num_pairs >= FEWEST_PAIRS and cores > 1 else 0
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(threads, MOST_PROCESSES) if num_pairs >= FEWEST_PAIRS and threads > 1 else 0
 
 
 def corpus_parts(
     chunks: Iterable[Sequence[tuple[str, str]]], tokenizers: TokenizerPair, rules: LengthRules, *, num_processes: int
 ) -> Generator[CorpusPart, None, None]:
-    """What the corpus stores of each chunk, in order. At most one chunk a process is held.
+    """What the corpus stores of each chunk, in order. At most one chunk a process is held, and one more.
 
     Args:
         num_processes: that encode; with 0 this one does. Those that were started have ended when the iterator has, or
@@ -95,12 +96,11 @@ class EncodingProcess:
         """Starts it, without waiting for it. Ctrl-C does not reach it: it has a process group of its own."""
         self.is_busy = False
         self._token_dtypes = [token_dtype(each.vocab_size) for each in (tokenizers.src, tokenizers.tgt)]
-        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mt_trainer.data.encoding_processes"],
+            [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             process_group=0,
         )
         settings = {"max_length": rules.max_length, "max_length_ratio": rules.max_length_ratio}
@@ -179,6 +179,8 @@ def main() -> None:
     """Encodes what comes in until nothing more does."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a launcher may send them to all; the one that reads the text decides
+    output = os.dup(1)
+    os.dup2(2, 1)  # what a library prints does not get between the frames
     frames = iter(lambda: received(sys.stdin.buffer), None)
     settings, src_model, tgt_model = next(frames, b""), next(frames, b""), next(frames, b"")
     if not src_model:
@@ -191,10 +193,6 @@ def main() -> None:
         part = corpus_part(list(zip(*sides, strict=True)), tokenizers, rules, num_threads=1)
         arrays = part.verdicts, part.src.tokens, part.src.lengths, part.tgt.tokens, part.tgt.lengths
         try:
-            send(1, (array.tobytes() for array in (*arrays, part.src_hashes, part.src_hashes_alike)))
+            send(output, (array.tobytes() for array in (*arrays, part.src_hashes, part.src_hashes_alike)))
         except BrokenPipeError:
             return
-
-
-if __name__ == "__main__":
-    main()

@@ -37,12 +37,12 @@ class AttentionMask(NamedTuple):
         allowed: bool [B, 1, T, S], True means *attend*. A query that may see no key stands here as one that sees all:
             no kernel ever meets a row without keys, which some of them (cuDNN's on Hopper, pytorch#196678) answer with
             NaN, forward or backward.
-        bias: float32 [B, 1, T, S], the same as what is added to the scores: 0 or HIDDEN.
+        bias: float32 [B, 1, T, S], the same as what is added to the scores: 0 or HIDDEN. On a CPU alone: see `attend`.
         has_keys: bool [B, 1, T, 1], what the context is multiplied by: such a query gives 0, and so do its gradients.
     """
 
     allowed: Tensor
-    bias: Tensor
+    bias: Tensor | None
     has_keys: Tensor
 
     @classmethod
@@ -50,7 +50,8 @@ class AttentionMask(NamedTuple):
         """From a bool [B, 1, T, S] in which a query may be without keys."""
         has_keys = may_see.any(dim=-1, keepdim=True)
         allowed = may_see | ~has_keys
-        return cls(allowed, torch.where(allowed, 0.0, HIDDEN), has_keys)
+        bias = torch.where(allowed, 0.0, HIDDEN) if allowed.device.type == "cpu" else None
+        return cls(allowed, bias, has_keys)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, dropout: float) -> Tensor:
@@ -78,6 +79,7 @@ def attend_written_out(query: Tensor, key: Tensor, value: Tensor, mask: Attentio
     with the built-in kernel, forward and backward. With dropout the built-in kernel would be written out as well, and
     its mask would come from torch's default generator, which threads share.
     """
+    assert mask.bias is not None, "this form is for a CPU"
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)).add_(mask.bias)
     weights = torch.softmax(scores, dim=-1)
     if dropout:
