@@ -1,9 +1,12 @@
 """Standard output and standard error, once nobody is there to read them."""
 
+import errno
 import os
 import select
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 
@@ -26,8 +29,31 @@ def send_to_nowhere(stream: TextIO) -> None:
     os.close(nowhere)
 
 
+def tells_of_no_reader(error: BaseException | None) -> bool:
+    """Whether an error is what writing gives that nobody reads: EPIPE of a pipe, EIO of a terminal that was closed."""
+    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO)
+
+
+@contextmanager
+def lost_if_unread(stream: TextIO) -> Iterator[None]:
+    """What the block writes to a standard stream is lost without an error once nobody reads it, and all that follows.
+
+    The block is to do nothing else. It does not ask who has gone: where a file gives EIO, its lines are lost as well.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not tells_of_no_reader(error):
+            raise
+        send_to_nowhere(stream)
+
+
 def leave_terminal() -> None:
-    """Send to nowhere each of the standard streams that is no file: a terminal that closes ends its pipes too."""
+    """Send to nowhere each of the standard streams that is a terminal, or that nobody reads; others stay as they are.
+
+    Whether a terminal closes or is closed already makes no difference: one that has hung up no longer says that it is
+    one, and so every character device counts.
+    """
     for stream in standard_streams():
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode) or is_unread(stream):
             send_to_nowhere(stream)

@@ -11,7 +11,7 @@ from typing import BinaryIO, ParamSpec
 import typer
 
 from mt_trainer.errors import DataError, ExitCode, MtError, Problem
-from mt_trainer.output import is_unread, send_to_nowhere, standard_streams
+from mt_trainer.output import is_unread, lost_if_unread, send_to_nowhere, standard_streams, tells_of_no_reader
 
 P = ParamSpec("P")
 
@@ -42,23 +42,30 @@ def run_subcommands(*commands: Callable[..., None], description: str) -> None:
 
 
 def run_app(app: Callable[[], None]) -> None:
-    """Runs it, and ends the process with its status; once nobody reads what it says, calmly with `OUTPUT_CLOSED`."""
+    """Runs it, and ends the process with its status; once nobody reads what it says, calmly with `OUTPUT_CLOSED`.
+
+    Another error, or a status other than 0, comes before that: what was not read then does not matter.
+    """
     try:
         try:
             app()
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as end:
-        error = end.__context__ if isinstance(end, SystemExit) else end  # Typer ends with 1 and says nothing
-        if not isinstance(error, BrokenPipeError):
-            raise
+        except SystemExit as end:
+            if end.code not in (None, ExitCode.DONE):
+                raise
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as end:
+        is_typers = isinstance(end, SystemExit) and end.code == 1  # of EPIPE Typer makes 1, and says nothing
+        error = end.__context__ if is_typers else end
         unread = [stream for stream in standard_streams() if is_unread(stream)]
-        if not unread:  # a pipe of another kind
-            raise error from None
-        for stream in unread:
+        for stream in unread:  # else the end of the process would write to it, and fail
             send_to_nowhere(stream)
-        raise SystemExit(ExitCode.OUTPUT_CLOSED) from None
+        if unread and tells_of_no_reader(error):
+            raise SystemExit(ExitCode.OUTPUT_CLOSED) from None
+        if isinstance(error, BrokenPipeError):  # a pipe of another kind
+            raise error from None
+        raise
+    raise SystemExit(ExitCode.DONE)
 
 
 def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
@@ -73,17 +80,23 @@ def showing_problems(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except MtError as error:
             notes = getattr(error, "__notes__", [])
-            print("\n".join([error.render(), *(f"note: {note}" for note in notes)]), file=sys.stderr)
+            _say("\n".join([error.render(), *(f"note: {note}" for note in notes)]))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            print(STOPPED, file=sys.stderr)
+            _say(STOPPED)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except SystemExit as stop:
             if stop.code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-                print(STOPPED, file=sys.stderr)
+                _say(STOPPED)
             raise
 
     return shown
+
+
+def _say(text: str) -> None:
+    """On stderr; unread, it does not change the status."""
+    with lost_if_unread(sys.stderr):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -194,7 +194,8 @@ class Watch:
         if before is not None:
             self._follow(before)
             return
-        print(problem.render(), file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # unread or closed, it must not keep the process from its end
+            print(problem.render(), file=sys.stderr, flush=True)
         if lost.rank == self._launch.rank:
             faulthandler.dump_traceback(all_threads=True)
         elif not lost.is_silent:
@@ -227,10 +228,12 @@ class Watch:
         self._end(f"rank {self._launch.rank} ends because rank {failure['rank']} did: {_first_line(failure)}", code)
 
     def _end(self, line: str | None, code: int = ExitCode.INTERNAL) -> NoReturn:
-        if line is not None:
-            print(line, file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):  # as above
+            sys.stdout.flush()
+        with suppress(OSError, ValueError):
+            if line is not None:
+                print(line, file=sys.stderr)
+            sys.stderr.flush()
         os._exit(code)
 
 

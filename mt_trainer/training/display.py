@@ -14,6 +14,7 @@ from mt_trainer.data.corpus import Corpus
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.data.prepare import PreparedData
 from mt_trainer.machine import Machine
+from mt_trainer.output import lost_if_unread
 from mt_trainer.training.assembly import Parts, rows_per_step
 from mt_trainer.training.floor import Floor
 from mt_trainer.training.matmul_rate import show_rate
@@ -113,6 +114,9 @@ def samples_text(samples: Sequence[Sample]) -> str:
 class ProgressDisplay:
     """One bar on a terminal; plain lines, a log point each, elsewhere.
 
+    A run is worth more than its lines: once nobody reads them, because a terminal was closed or the reader of a pipe
+    has ended, it goes on without them.
+
     Args:
         start: where the run goes on from.
         limits: of the run.
@@ -161,8 +165,9 @@ class ProgressDisplay:
         """A line above the bar."""
         if self._is_silent:
             return
-        tqdm.write(line, file=sys.stderr)
-        sys.stderr.flush()
+        with lost_if_unread(sys.stderr):
+            tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
 
     def _fraction(self, progress: Progress) -> float:
         return progress.fraction_done(self._limits, epoch_tokens=self._epoch_tokens)

@@ -35,6 +35,8 @@ class StopRequest:
             SystemExit: with the status of the signal, outside of `deferred`.
         """
         code = HANDLED[signal.Signals(number)]
+        if number == signal.SIGHUP:
+            leave_terminal()  # what is written to it from now on would be an error, before anything is saved
         if self.exit_code is not None:
             if number == signal.SIGHUP:
                 return
@@ -44,8 +46,6 @@ class StopRequest:
             # A validation may take minutes: without a word the signal would seem lost. Buffers may be in use here.
             with suppress(OSError):
                 os.write(2, b"stopping after this step or validation; a second signal ends at once\n")
-        if number == signal.SIGHUP:
-            leave_terminal()  # what is written to it from now on would be an error, before anything is saved
         if not self._is_deferred:
             raise SystemExit(int(code))
 
@@ -61,7 +61,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Handle the signals inside the block; the handlers before it come back after it."""
+    """Handle the signals inside the block; the handlers before it come back after it.
+
+    Only SIGHUP, where it is what stopped the run, is ignored from then on: another one must not end the clean-up.
+    """
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in HANDLED}
     if before[signal.SIGHUP] is signal.SIG_IGN:
@@ -71,5 +74,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
+        if request.exit_code == ExitCode.HUNG_UP:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            del before[signal.SIGHUP]
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

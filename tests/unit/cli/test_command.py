@@ -1,6 +1,7 @@
 """How commands end: status, message, notes."""
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,12 @@ def unread(program: str) -> tuple[int, str]:
         "sys.argv = ['x']\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", beginning + program], stdout=write_end, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-c", beginning + program],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},  # a little is to be held until the end
     )
     os.close(write_end)
     return done.returncode, done.stderr
@@ -85,15 +91,59 @@ def unread(program: str) -> tuple[int, str]:
     [
         "def command() -> None: print('x' * 1_000_000)\nrun_command(command)",
         "def command() -> None: print('x')\nrun_command(command)",
-        "def command() -> None:\n    print('x')\n    raise ConfigError(Problem('MT005', 'y'))\nrun_command(command)",
         "def command() -> None: pass\nsys.argv = ['x', '--help']\nrun_command(command)",
     ],
-    ids=["much", "little", "little, and a fault", "help"],
+    ids=["much", "little", "help"],
 )
 def test_what_nobody_reads_ends_calmly(program: str) -> None:
-    """As `cat` ends in `cat file | head`: an unread report of faults is not said to be without."""
-    status, err = unread(program)
-    assert (status, err.replace("error[MT005]: y\n", "")) == (141, "")
+    """As `cat` ends in `cat file | head`."""
+    assert unread(program) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "last"),
+    [
+        ("raise TypeError('oh')", 1, "TypeError: oh"),
+        ("raise ConfigError(Problem('MT005', 'y'))", 2, "error[MT005]: y"),
+        ("raise SystemExit(3)", 3, ""),
+        ("raise SystemExit(4)", 4, ""),
+        ("raise KeyboardInterrupt", 130, "stopped by a signal"),
+    ],
+)
+def test_a_fault_is_told_though_nobody_reads_the_output(end: str, status: int, last: str) -> None:
+    code, err = unread(f"def command() -> None:\n    print('x')\n    {end}\nrun_command(command)")
+    assert (code, err.rstrip("\n").rpartition("\n")[2]) == (status, last)
+    assert "Broken pipe" not in err
+
+
+def test_a_message_that_nobody_reads_keeps_its_status() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    code = (
+        "from mt_trainer.cli.command import run_command\n"
+        "from mt_trainer.errors import ConfigError, Problem\n"
+        "def command() -> None: raise ConfigError(Problem('MT005', 'y'))\n"
+        "run_command(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=write_end, check=False)
+    os.close(write_end)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+def test_a_terminal_that_was_closed_ends_calmly(size: int) -> None:
+    """It gives another error than a pipe."""
+    near, far = pty.openpty()
+    os.close(near)
+    code = (
+        "from mt_trainer.cli.command import run_command\n"
+        f"def command() -> None: print('x' * {size})\n"
+        "run_command(command)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=far, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(far)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_without_output_the_status_stays() -> None:

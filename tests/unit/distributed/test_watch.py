@@ -17,6 +17,7 @@ from mt_trainer.distributed.launch import Launch
 from mt_trainer.distributed.lost import has_ended
 from mt_trainer.distributed.watch import FAILURE, Heard, Lost, Watch, find_lost
 from mt_trainer.errors import DivergedError, MtError, Problem
+from mt_trainer.output import send_to_nowhere
 
 
 def heard(**ages: Any) -> dict[int, Heard]:
@@ -232,6 +233,22 @@ def test_a_rank_that_was_held_up_itself_judges_nobody(store: dist.Store, monkeyp
     rounds = iter([False, True])
     monkeypatch.setattr(watch._stopped, "wait", lambda seconds: next(rounds))
     watch._run()
+
+
+@pytest.mark.parametrize("is_accused", [False, True])
+def test_a_rank_ends_though_nobody_reads_what_it_says(
+    store: dist.Store, monkeypatch: pytest.MonkeyPatch, is_accused: bool
+) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as stream:
+        monkeypatch.setattr(module.sys, "stderr", stream)
+        watch = watch_of(store, 0)
+        watch._speak()
+        watch_of(store, 1)._speak()
+        with pytest.raises(Ended):
+            watch._accuse(Lost(1, True, 12, 9)) if is_accused else watch._end("a line")
+        send_to_nowhere(stream)
 
 
 def test_a_store_that_has_gone_ends_the_rank(store: dist.Store, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,9 @@
 """Durations, samples and the plain lines of a run without a terminal."""
 
 import math
+import os
+import pty
+import sys
 from types import SimpleNamespace
 from typing import cast
 
@@ -75,3 +78,17 @@ def test_without_a_terminal_a_log_point_is_a_line(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == (
         "step      50  epoch   1  loss 3.2500  nll 3.0000  lr 1.00e-03      1,234 tok/s  mfu  58 %  eta 30 s\n"
     )
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_run_goes_on_without_its_lines(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    """As in `mt-train 2>&1 | tee log` when tee ends, and on a terminal that closes without a signal."""
+    read_end, write_end = pty.openpty() if is_terminal else os.pipe()
+    line = {"loss": 3.25, "nll": 3.0, "lr": 1e-3}
+    with os.fdopen(write_end, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with ProgressDisplay(Progress(), TrainingConfig(max_steps=100), CORPUS) as display:
+            os.close(read_end)
+            for step in (1, 2):
+                display.log(Progress(step=step, seconds=1.0), line, tokens_per_second=1.0, mfu=0.5)
+                display.say("a line")

@@ -88,6 +88,41 @@ def test_a_terminal_that_closes_asks_however_often_it_does(tmp_path: Path) -> No
     assert (done.returncode, (tmp_path / "saved").exists()) == (129, True)
 
 
+def test_a_terminal_that_closes_after_another_signal(tmp_path: Path) -> None:
+    """What is still to be said must not keep the run from being saved."""
+    code = (
+        "import os, signal, sys\n"
+        "from mt_trainer.training.signals import stop_on_signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "with stop_on_signals() as stop, stop.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print('saving', file=sys.stderr, flush=True)\n"
+        "    open('saved', 'w').close()\n"
+        "sys.exit(stop.exit_code)\n"
+    )
+    near, far = pty.openpty()
+    os.close(near)
+    done = subprocess.run([sys.executable, "-c", code], stdout=far, stderr=far, cwd=tmp_path, timeout=60, check=False)
+    os.close(far)
+    assert (done.returncode, (tmp_path / "saved").exists()) == (143, True)
+
+
+def test_a_late_hang_up_does_not_end_the_clean_up() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from mt_trainer.training.signals import stop_on_signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "with stop_on_signals() as stop, stop.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('stopped', flush=True)\n"
+        "sys.exit(stop.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (129, "stopped\n")
+
+
 def test_with_nohup_a_closed_terminal_is_ignored() -> None:
     code = (
         "import os, signal\n"
