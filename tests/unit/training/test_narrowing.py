@@ -108,7 +108,7 @@ def test_compiled_layers_are_narrowed_in_the_one_shape_that_they_are_compiled_fo
 
 
 def test_weights_that_fail_on_everything_are_told_from_a_pair() -> None:
-    _, _, micro_batches, probe = build(decoder__0__feed_forward__output__bias=math.nan)
+    *_, probe = build(decoder__0__feed_forward__output__bias=math.nan)
     found = probe.narrow()
     assert found.micro_batches == [0, 1, 2]
     assert found.num_others == found.num_others_failing == 8
