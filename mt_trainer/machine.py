@@ -97,6 +97,12 @@ def is_good_at_bf16(device: torch.device) -> bool:
 _of_thread = threading.local()
 
 
+def wait_for(device: torch.device) -> None:
+    """Returns when a device has done all that it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def seed_everything(*key: int) -> None:
     """Make torch's default generators a function of the numbers given, such as (seed, step, micro-batch)."""
     torch.manual_seed(_seed_of(key))

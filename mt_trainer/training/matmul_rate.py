@@ -1,13 +1,16 @@
 """How fast this machine multiplies matrices: the rate that the floor of a step is taken at.
 
 The matrices are square, of some sizes; the best of them counts, and of each the quickest product: what else runs on the
-machine makes a product slower, never quicker. It takes a fraction of a second and draws no random number.
+machine makes a product slower, never quicker. It takes a fraction of a second and draws no random number. On a GPU the
+peak of memory is counted anew from its end: what a run needs holds none of these matrices.
 """
 
 import math
 import time
 
 import torch
+
+from mt_trainer.machine import wait_for
 
 EDGES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 """Rows and columns, rising. A GPU needs larger ones to be busy with."""
@@ -17,16 +20,27 @@ SECONDS = 0.3
 
 
 def measure_matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second in a precision, with the threads that torch is set to."""
+    """Floating-point operations a second in a precision, with the threads that torch is set to.
+
+    Raises:
+        torch.OutOfMemoryError: a GPU that is nearly full holds not even the smallest of the matrices.
+    """
     edges, best = EDGES[device.type], 0.0
     end = time.perf_counter() + SECONDS
     for number, edge in enumerate(edges):
         operations, left = 2 * edge**3, end - time.perf_counter()
         if best and 2 * operations / best > left:
             break
-        best = max(best, operations / _least_seconds(edge, device, dtype, for_seconds=left / (len(edges) - number)))
+        try:
+            seconds = _least_seconds(edge, device, dtype, for_seconds=left / (len(edges) - number))
+        except torch.OutOfMemoryError:
+            if not best:
+                raise
+            break
+        best = max(best, operations / seconds)
     if device.type == "cuda":
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     return best
 
 
@@ -42,15 +56,10 @@ def _least_seconds(edge: int, device: torch.device, dtype: torch.dtype, *, for_s
     right, product = left.t().contiguous(), torch.empty_like(left)
     least = math.inf
     torch.mm(left, right, out=product)  # what the first one sets up is not counted
-    _wait_for(device)
+    wait_for(device)
     while least == math.inf or time.perf_counter() < end:
         started = time.perf_counter()
         torch.mm(left, right, out=product)
-        _wait_for(device)
+        wait_for(device)
         least = min(least, time.perf_counter() - started)
     return least
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mt_trainer.data.batching import Row
-from mt_trainer.data.loader import Batch, Loader
+from mt_trainer.data.loader import Loader
 from mt_trainer.machine import seed_everything
 from mt_trainer.model.layer_pass import straight
 from mt_trainer.objectives import LossSums
@@ -85,10 +85,13 @@ class Narrowed:
 class Probe:
     """Computes parts of a step again. Weights and state stay as they are.
 
-    A part has the seed of its micro-batch, but a smaller batch draws other dropout masks.
+    A part has the seed of its micro-batch, but what is left out of it changes the dropout masks of the rest. Where all
+    steps have one shape, a part has that of its micro-batch too, by rows without tokens: compiled layers are compiled
+    for each shape, and torch bears few.
 
     Args:
         epoch: of the step.
+        micro_batches: the rows of each.
         key: seed of the run and number of the step.
         num_tokens: target tokens of the whole step, by which every part is divided.
     """
@@ -99,24 +102,26 @@ class Probe:
         loader: Loader,
         *,
         epoch: int,
+        micro_batches: Sequence[list[Row]],
         key: tuple[int, int],
         num_tokens: int,
         device: torch.device,
     ) -> None:
         self._both, self._loader, self._device = teacher_forcing, loader, device
-        self._key, self._num_tokens = key, num_tokens
+        self._micro_batches, self._key, self._num_tokens = micro_batches, key, num_tokens
         self.pairs = loader.pairs_of(epoch)
 
     def fails(self, index: int, rows: list[Row]) -> bool:
         """Whether loss or gradient of these rows are not finite, in the place of micro-batch `index`."""
-        loss = self._differentiate(index, self._loader.batch(self.pairs, rows))
+        loss = self._differentiate(index, rows)
         gradients = [p.grad for p in self._both.parameters() if p.grad is not None]
         is_finite = torch.isfinite(nn.utils.get_total_norm(gradients)) & torch.isfinite(loss)
         self._forget()
         return not bool(is_finite)
 
-    def narrow(self, micro_batches: Sequence[list[Row]]) -> Narrowed:
+    def narrow(self) -> Narrowed:
         """Micro-batches, then halves of the first bad one's rows, then halves of a row."""
+        micro_batches = self._micro_batches
         bad = [index for index, rows in enumerate(micro_batches) if self.fails(index, rows)]
         if not bad:
             return Narrowed([], [], 0, 0)
@@ -147,7 +152,7 @@ class Probe:
         model = self._both.model
         layer_pass, model.layer_pass = model.layer_pass, straight
         try:
-            loss = self._differentiate(index, self._loader.batch(self.pairs, rows))
+            loss = self._differentiate(index, rows)
         finally:
             model.layer_pass = layer_pass
             for hook in hooks:
@@ -155,7 +160,10 @@ class Probe:
             self._forget()
         return Trace(modules[0] if modules else None, bool(torch.isfinite(loss)), gradients)
 
-    def _differentiate(self, index: int, batch: Batch) -> Tensor:
+    def _differentiate(self, index: int, rows: list[Row]) -> Tensor:
+        if self._loader.is_filled_up:
+            rows = [*rows, *([] for _ in range(len(self._micro_batches[index]) - len(rows)))]
+        batch = self._loader.batch(self.pairs, rows)
         self._both.translation_loss.start_step(self._key[1])
         seed_everything(*self._key, index)
         sums: LossSums = self._both(batch.to(self._device), with_diagnostics=False)

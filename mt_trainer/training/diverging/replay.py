@@ -163,16 +163,17 @@ def _go_back(path: Path, prepared: Replay, tell: Callable[[str, str], None]) -> 
 def _narrow(prepared: Replay, batches: StepBatches, tell: Callable[[str, str], None]) -> None:
     """What of the step is not finite, and from which pair it comes."""
     capsule = prepared.capsule
+    micro_batches = [batch.rows for batch in batches.micro_batches]
     probe = Probe(
         prepared.parts.teacher_forcing,
         prepared.parts.loader,
         epoch=capsule.position.epoch,
+        micro_batches=micro_batches,
         key=(capsule.seed, capsule.step),
         num_tokens=batches.num_tokens,
         device=prepared.machine.device,
     )
-    micro_batches = [batch.rows for batch in batches.micro_batches]
-    found = probe.narrow(micro_batches)
+    found = probe.narrow()
     if not found.micro_batches:
         tell("narrowed", "every micro-batch is finite alone; only their sum is not, or other dropout masks are needed")
         return

@@ -6,8 +6,14 @@ from typing import Any
 
 from torch.autograd.profiler_util import FunctionEvent
 
+from mt_trainer.training.phases import Phase
+
 STEP = "step"
 """The mark around each step that is profiled."""
+
+PHASES = frozenset(Phase)
+AUTOGRAD = "autograd::engine"
+"""How the names begin of what the thread runs that goes through backward on a GPU: it has no marks."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,12 @@ class Call:
 
 
 def calls_of(events: Iterable[FunctionEvent], *, is_cuda: bool) -> list[Call]:
-    """The calls inside the marks `STEP`, and these themselves; a kernel of a GPU is one of the operator it is of."""
+    """The calls of the steps, and their marks; a kernel of a GPU is one of the operator it is of.
+
+    Of the thread that takes the steps, these are the calls inside the marks `STEP`, and these themselves; of others
+    those inside a phase or the engine of autograd. What else runs meanwhile, such as the copy of the next step, is left
+    out.
+    """
     on_cpu = [event for event in events if event.device_type.name == "CPU" and not event.is_async]
     main = next(event.thread for event in on_cpu if event.name == STEP)
     insides: dict[int, tuple[str, ...]] = {}
@@ -44,7 +55,14 @@ def calls_of(events: Iterable[FunctionEvent], *, is_cuda: bool) -> list[Call]:
         calls.append(Call(event.name, inside, event.thread == main, own, span, shapes))
         if is_cuda:
             calls += _kernels(event, inside, event.thread == main, shapes)
-    return calls
+    return [call for call in calls if _is_of_step(call)]
+
+
+def _is_of_step(call: Call) -> bool:
+    names = (*call.inside, call.name)
+    if call.is_main:
+        return STEP in names
+    return not PHASES.isdisjoint(names) or any(name.startswith(AUTOGRAD) for name in names)
 
 
 def _inside(event: FunctionEvent, known: dict[int, tuple[str, ...]]) -> tuple[str, ...]:

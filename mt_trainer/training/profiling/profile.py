@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, record_function
 from mt_trainer.config import TrainConfig
 from mt_trainer.data.lengths import LengthSums
 from mt_trainer.data.loader import Position
+from mt_trainer.machine import wait_for
 from mt_trainer.training.diverging.divergence import require_finite
 from mt_trainer.training.diverging.recovery import Route
 from mt_trainer.training.phases import Phase, phase
@@ -33,15 +34,21 @@ def profile(config: TrainConfig, run_folder: Path) -> str:
     Raises:
         MtError: whatever would stop the run.
     """
+    everywhere = on_all_threads()
     with trial_of(config, run_folder, what="a profile") as trial:
-        steps = _Steps(trial)
+        steps = Steps(trial)
         steps.take(WARM_UP_STEPS)
         tokens_per_second, mfu, step_seconds = steps.timed(TIMED_STEPS)
         memory = peak_memory(trial.machine.device)
         is_cuda = trial.machine.device.type == "cuda"
         num_threads = trial.parts.workers.number if trial.parts.workers else 1
-        events, lengths = steps.profiled(PROFILED_STEPS)
-        shares = shares_of(calls_of(events, is_cuda=is_cuda), num_threads=num_threads, is_cuda=is_cuda)
+        events, lengths, profiled_seconds = steps.profiled(PROFILED_STEPS, everywhere)
+        shares = shares_of(
+            calls_of(events, is_cuda=is_cuda),
+            step_seconds=profiled_seconds,
+            num_threads=num_threads,
+            is_cuda=is_cuda,
+        )
         floor_seconds = trial.floor.seconds(lengths) / PROFILED_STEPS
         tables = show_shares(shares, floor_seconds=floor_seconds, rate=trial.floor.rate, is_cuda=is_cuda)
     about = (
@@ -59,16 +66,30 @@ def profile(config: TrainConfig, run_folder: Path) -> str:
     return "\n\n".join([trial.summary, about, tables, f"{speed}\nprofile: nothing was written"])
 
 
-class _Steps:
+def on_all_threads() -> torch._C._profiler._ExperimentalConfig:
+    """What has torch's profiler look at all threads, and not only at the one that it begins on.
+
+    Torch calls this experimental, and has no public name for it: it is asked for before any work.
+    """
+    return torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
+
+
+class Steps:
     """The first steps of a run, one after the other."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial, self._number = trial, 0
         self._batches = Route(trial.parts.loader, Position(), device=trial.machine.device)
 
-    def take(self, number: int) -> LengthSums:
-        """So many of them; the device has ended when this returns. The lengths are those of all their pairs."""
+    def take(self, number: int) -> tuple[LengthSums, float]:
+        """So many of them, from a device that has ended to one that has ended.
+
+        Returns:
+            The lengths of all their pairs, and seconds a step, by the clock.
+        """
         lengths, results = LengthSums(), []
+        wait_for(self._trial.machine.device)
+        started = time.perf_counter()
         for _ in range(number):
             self._number += 1
             with record_function(STEP):
@@ -76,24 +97,30 @@ class _Steps:
                     batches = next(self._batches)
                 results.append((self._trial.take_step(self._number, batches), self._number))
             lengths += batches.lengths
+        wait_for(self._trial.machine.device)
+        seconds = time.perf_counter() - started
         for result in results:
             require_finite(*result)
-        return lengths
+        return lengths, seconds / number
 
     def timed(self, number: int) -> tuple[float, float, float]:
         """Target tokens a second, share of the floor, and seconds a step."""
-        started = time.perf_counter()
-        lengths = self.take(number)
-        seconds = time.perf_counter() - started
-        return lengths.tgt / seconds, self._trial.floor.seconds(lengths) / seconds, seconds / number
+        lengths, seconds = self.take(number)
+        total = number * seconds
+        return lengths.tgt / total, self._trial.floor.seconds(lengths) / total, seconds
 
-    def profiled(self, number: int) -> tuple[list[FunctionEvent], LengthSums]:
-        """What the profiler sees of so many steps, on all threads."""
+    def profiled(
+        self, number: int, everywhere: torch._C._profiler._ExperimentalConfig
+    ) -> tuple[list[FunctionEvent], LengthSums, float]:
+        """What the profiler sees of so many steps, the lengths of their pairs, and seconds a step, by the clock.
+
+        Args:
+            everywhere: from `on_all_threads`.
+        """
         activities = [ProfilerActivity.CPU]
         if self._trial.machine.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it says on stderr that it starts, and that it stops
-        everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
         with torch.profiler.profile(activities=activities, record_shapes=True, experimental_config=everywhere) as seen:
-            lengths = self.take(number)
-        return list(seen.events()), lengths
+            lengths, seconds = self.take(number)
+        return list(seen.events()), lengths, seconds

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mt_trainer.training.phases import Phase
-from mt_trainer.training.profiling.calls import STEP, Call
+from mt_trainer.training.profiling.calls import AUTOGRAD, PHASES, STEP, Call
 from mt_trainer.training.profiling.kinds import Kind, kind_of, operations_of
 
 WAITING = "threads waiting for each other"
 BETWEEN = "between these"
-MARKS = frozenset({STEP, *Phase})
+MARKS = frozenset({STEP, *PHASES})
 
 
 @dataclass
@@ -83,13 +83,14 @@ class Shares:
         }
 
 
-def shares_of(calls: Sequence[Call], *, num_threads: int, is_cuda: bool) -> Shares:
+def shares_of(calls: Sequence[Call], *, step_seconds: float, num_threads: int, is_cuda: bool) -> Shares:
     """Sums over the steps that the calls were made in.
 
     Args:
+        step_seconds: of a step, on average and by the clock: on a GPU a mark ends when all is launched, not done.
         num_threads: of the threads that compute side by side; 1 where there are none.
     """
-    step_seconds = [call.span_seconds for call in calls if call.name == STEP]
+    number = sum(call.name == STEP for call in calls)
     operators = [call for call in calls if call.name not in MARKS and Phase.DATA not in call.inside]
     phases = _phases_on_gpu(operators) if is_cuda else _phases(calls, num_threads)
     kinds: dict[Kind, Sum] = defaultdict(Sum)
@@ -99,9 +100,8 @@ def shares_of(calls: Sequence[Call], *, num_threads: int, is_cuda: bool) -> Shar
         kinds[kind_of(call)].add(call, weight)
         names[call.name].add(call, weight)
     longest = sorted(names, key=lambda name: -names[name].seconds)
-    number = len(step_seconds)
     return Shares(
-        step_seconds=sum(step_seconds) / number,
+        step_seconds=step_seconds,
         phases={name: seconds / number for name, seconds in phases.items()},
         kinds={kind: kinds[kind].over(number) for kind in Kind if kind in kinds},
         operators={name: names[name].over(number) for name in longest},
@@ -125,7 +125,7 @@ def _phases_on_gpu(operators: Iterable[Call]) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for call in operators:
         inside = [name for name in call.inside if name in MARKS and name != STEP]
-        is_of_autograd = any(name.startswith("autograd::engine") for name in call.inside)
+        is_of_autograd = any(name.startswith(AUTOGRAD) for name in call.inside)
         name = inside[-1] if inside else Phase.BACKWARD if is_of_autograd else BETWEEN
         found[str(name)] = found.get(str(name), 0.0) + call.own_seconds
     return {name: found[name] for name in (*Phase, BETWEEN) if name in found}

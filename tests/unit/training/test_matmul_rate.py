@@ -35,6 +35,36 @@ def test_what_would_take_too_long_is_not_tried(monkeypatch: pytest.MonkeyPatch) 
     assert sizes == [512, 1024]
 
 
+def on_a_full_gpu(monkeypatch: pytest.MonkeyPatch, *, first_too_large: int) -> list[str]:
+    """A GPU that holds no matrix from this size on; returns what is done at the end."""
+    done: list[str] = []
+
+    def least_seconds(edge: int, device: torch.device, dtype: torch.dtype, *, for_seconds: float) -> float:
+        if edge >= first_too_large:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 2 * edge**3 / 1e12
+
+    monkeypatch.setattr(matmul_rate, "_least_seconds", least_seconds)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("empty"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: done.append("reset"))
+    return done
+
+
+@pytest.mark.parametrize("first_too_large", [8192, 10**6])
+def test_what_a_gpu_does_not_hold_is_not_counted_nor_are_the_matrices_left_in_its_peak(
+    monkeypatch: pytest.MonkeyPatch, first_too_large: int
+) -> None:
+    done = on_a_full_gpu(monkeypatch, first_too_large=first_too_large)
+    assert measure_matmul_rate(torch.device("cuda"), torch.bfloat16) == pytest.approx(1e12)
+    assert done == ["empty", "reset"]
+
+
+def test_a_gpu_that_holds_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_full_gpu(monkeypatch, first_too_large=2048)
+    with pytest.raises(torch.OutOfMemoryError):
+        measure_matmul_rate(torch.device("cuda"), torch.bfloat16)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_measuring_draws_no_random_number(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     monkeypatch.setattr(matmul_rate, "EDGES", {"cpu": (8, 16)})

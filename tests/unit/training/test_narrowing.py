@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.data.loader import Loader, PairList, Position
 from mt_trainer.model.build import build_transformer
+from mt_trainer.model.layer_pass import compiled
 from mt_trainer.objectives import TranslationLoss
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.diverging.narrowing import Probe, smallest_failing
@@ -51,18 +53,31 @@ def build(**damage: float) -> tuple[TeacherForcing, Loader, list[list[list[int]]
             parameter = dict(model.named_parameters())[name.replace("__", ".")]
             parameter[-1] = value
     both = TeacherForcing(model, TranslationLoss(V, 0, 0.1), torch.float32).train()
+    return both, *first_step(both, row_length=9, rows_per_step=9, accumulation=3)
+
+
+def first_step(both: TeacherForcing, **shape: Any) -> tuple[Loader, list[list[list[int]]], Probe]:
     special: Any = {"pad_id": 0, "bos_id": 2, "eos_id": 3}
-    loader = Loader(PAIRS, row_length=9, rows_per_step=9, accumulation=3, seed=4, sampler=None, **special)
+    loader = Loader(PAIRS, seed=4, sampler=None, **shape, **special)
     batches = next(loader.steps(Position()))
-    probe = Probe(both, loader, epoch=0, key=(4, 1), num_tokens=batches.num_tokens, device=torch.device("cpu"))
-    return both, loader, [batch.rows for batch in batches.micro_batches], probe
+    micro_batches = [batch.rows for batch in batches.micro_batches]
+    probe = Probe(
+        both,
+        loader,
+        epoch=0,
+        micro_batches=micro_batches,
+        key=(4, 1),
+        num_tokens=batches.num_tokens,
+        device=torch.device("cpu"),
+    )
+    return loader, micro_batches, probe
 
 
 def test_the_pair_with_the_piece_that_overflows_is_found() -> None:
     both, _, micro_batches, probe = build(src_embedding__weight=3e38)
     (place,) = [i for i, rows in enumerate(micro_batches) if any(CULPRIT in row for row in rows)]
     before = {name: p.detach().clone() for name, p in both.named_parameters()}
-    found = probe.narrow(micro_batches)
+    found = probe.narrow()
     assert (found.micro_batches, found.pair, found.num_others_failing) == ([place], CULPRIT, 0)
     assert found.num_others == 8
     trace = probe.trace(place, found.rows)
@@ -73,9 +88,28 @@ def test_the_pair_with_the_piece_that_overflows_is_found() -> None:
     assert all(torch.equal(p, before[name]) for name, p in both.named_parameters()), "nothing has changed"
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
+def test_compiled_layers_are_narrowed_in_the_one_shape_that_they_are_compiled_for() -> None:
+    """One pair a row: the halves have 12, 6, 3, 2 and 1 rows, and torch refuses a ninth program."""
+    both = build(src_embedding__weight=3e38)[0]
+    both.model.layer_pass = compiled("eager")
+    _, micro_batches, probe = first_step(both, row_length=4, rows_per_step=24, accumulation=1, is_filled_up=True)
+    assert [len(rows) for rows in micro_batches] == [24]
+    torch._dynamo.reset()
+    counters.clear()
+    try:
+        found = probe.narrow()
+        num_programs = counters["stats"]["unique_graphs"]
+    finally:
+        torch._dynamo.reset()
+    assert (found.micro_batches, found.pair, found.num_others, found.num_others_failing) == ([0], CULPRIT, 8, 0)
+    assert num_programs == 2, "one for the encoder and one for the decoder"
+    assert (probe.trace(0, found.rows).module or "").startswith("src_")
+
+
 def test_weights_that_fail_on_everything_are_told_from_a_pair() -> None:
-    _, _, micro_batches, probe = build(decoder__0__feed_forward__output__bias=math.nan)
-    found = probe.narrow(micro_batches)
+    *_, probe = build(decoder__0__feed_forward__output__bias=math.nan)
+    found = probe.narrow()
     assert found.micro_batches == [0, 1, 2]
     assert found.num_others == found.num_others_failing == 8
     assert "feed_forward" in probe.trace(0, found.rows).first()
@@ -83,7 +117,7 @@ def test_weights_that_fail_on_everything_are_told_from_a_pair() -> None:
 
 def test_a_step_that_is_finite_in_all_its_parts() -> None:
     _, _, micro_batches, probe = build()
-    found = probe.narrow(micro_batches)
+    found = probe.narrow()
     assert (found.micro_batches, found.rows, found.pair) == ([], [], None)
     trace = probe.trace(0, micro_batches[0])
     assert (trace.module, trace.is_loss_finite, trace.gradients) == (None, True, [])

@@ -4,6 +4,9 @@ And on a real step: what it multiplies, in threads and backward, are the operati
 """
 
 import threading
+from itertools import repeat
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +25,10 @@ from mt_trainer.training.floor import training_operations
 from mt_trainer.training.phases import Phase, phase
 from mt_trainer.training.profiling.calls import STEP, Call, calls_of
 from mt_trainer.training.profiling.kinds import Kind, kind_of, operations_of
+from mt_trainer.training.profiling.profile import Steps, on_all_threads, profile
 from mt_trainer.training.profiling.shares import BETWEEN, WAITING, shares_of
 from mt_trainer.training.profiling.tables import show_shares
-from mt_trainer.training.step import train_step
+from mt_trainer.training.step import StepResult, train_step
 from mt_trainer.workers import Workers
 
 
@@ -103,8 +107,7 @@ def test_a_step_one_micro_batch_after_the_other() -> None:
     calls += [call("aten::mm", STEP, Phase.FORWARD, own=3.0, span=3.0, shapes=((100, 10), (10, 100)))]
     calls += [call(Phase.BACKWARD, STEP, span=8.0), call("aten::mul", STEP, Phase.BACKWARD, own=7.0, span=7.0)]
     calls += [call("aten::mul", STEP, Phase.BACKWARD, own=1.0, span=1.0)]
-    shares = shares_of(calls, num_threads=1, is_cuda=False)
-    assert shares.step_seconds == 10.0
+    shares = shares_of(calls, step_seconds=10.0, num_threads=1, is_cuda=False)
     assert shares.phases == {"waiting for data": 1.0, "forward": 3.0, "backward": 4.0}
     assert {kind: each.seconds for kind, each in shares.kinds.items()} == {Kind.PRODUCTS: 1.5, Kind.ELEMENTWISE: 4.0}
     assert list(shares.operators) == ["aten::mul", "aten::mm"]
@@ -125,30 +128,34 @@ def test_threads_side_by_side_count_by_their_number() -> None:
     calls += [call(Phase.BACKWARD, span=2.0, is_main=False), call(Phase.BACKWARD, span=1.0, is_main=False)]
     calls += [call("aten::mm", Phase.FORWARD, own=3.0, span=3.0, is_main=False, shapes=((10, 10), (10, 10)))] * 2
     calls += [call(Phase.UPDATE, STEP, span=2.0), call("aten::add_", STEP, Phase.UPDATE, own=2.0, span=2.0)]
-    shares = shares_of(calls, num_threads=2, is_cuda=False)
+    shares = shares_of(calls, step_seconds=10.0, num_threads=2, is_cuda=False)
     assert shares.phases == {"forward": 3.5, "backward": 1.5, WAITING: 2.0, "clip and update": 2.0}
     assert {kind: each.seconds for kind, each in shares.kinds.items()} == {Kind.PRODUCTS: 3.0, Kind.UPDATE: 2.0}
     assert (shares.kinds[Kind.PRODUCTS].operations, shares.product_seconds, shares.waiting_seconds) == (4000, 3.0, 2.0)
 
 
 def test_on_a_gpu_kernels_count_wherever_they_were_started() -> None:
-    """The thread of autograd has no marks: its kernels belong to backward. An operator is there beside its kernels."""
+    """The thread of autograd has no marks: its kernels belong to backward. An operator is there beside its kernels.
+
+    The mark of the step ends long before the last kernel does: it is the clock that a step is measured by.
+    """
     autograd = "autograd::engine::evaluate_function: MulBackward0"
-    calls = [call(STEP, span=10.0)]
+    calls = [call(STEP, span=0.2)]
     calls += [call("aten::mm", STEP, Phase.FORWARD, span=0.1, shapes=((10, 10), (10, 10)))]
     calls += [call("aten::mm", STEP, Phase.FORWARD, own=3.0)] * 2
     calls += [call("aten::mul", autograd, span=0.1, is_main=False), call("aten::mul", autograd, own=2.0, is_main=False)]
-    calls += [call("aten::isfinite", STEP, own=0.5), call("aten::copy_", own=0.5, is_main=False)]
-    shares = shares_of(calls, num_threads=1, is_cuda=True)
+    calls += [call("aten::isfinite", STEP, own=0.5), call("aten::copy_", STEP, own=0.5)]
+    shares = shares_of(calls, step_seconds=10.0, num_threads=1, is_cuda=True)
     assert shares.phases == {"forward": 6.0, "backward": 2.0, BETWEEN: 1.0}
     assert (shares.kinds[Kind.PRODUCTS].operations, shares.operators["aten::mm"].calls) == (2000, 1)
     assert shares.operator_seconds == 9.0
+    assert sum(shares.against_floor(1.0, 1e3).values()) == shares.step_seconds == 10.0
 
 
 def test_the_tables() -> None:
     calls = [call(STEP, span=0.01), call(Phase.FORWARD, STEP, span=0.009)]
     calls += [call("aten::mm", STEP, Phase.FORWARD, own=0.005, span=0.005, shapes=((100, 100), (100, 100)))]
-    shares = shares_of(calls, num_threads=1, is_cuda=False)
+    shares = shares_of(calls, step_seconds=0.01, num_threads=1, is_cuda=False)
     assert show_shares(shares, floor_seconds=0.001, rate=1e9, is_cuda=False) == (
         "phase            ms  share\n"
         "forward         9.0   90 %\n"
@@ -179,15 +186,23 @@ def test_the_profiler_sees_all_threads_and_what_each_call_runs_inside() -> None:
             torch.mm(left, right)
             keep_mask(left, 0.5)
 
-    everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
-    thread = threading.Thread(target=work)
+    def copy_the_next_step() -> None:
+        with torch.profiler.record_function("fetch"):
+            left.clone()
+
+    threads = [threading.Thread(target=target) for target in (work, copy_the_next_step)]
     with torch.profiler.profile(
-        activities=[ProfilerActivity.CPU], record_shapes=True, experimental_config=everywhere
+        activities=[ProfilerActivity.CPU], record_shapes=True, experimental_config=on_all_threads()
     ) as seen:
         with record_function(STEP), phase(Phase.GRADIENTS):
             torch.mm(left, right)
-        thread.start()
-        thread.join()
+        left.exp()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    names = {event.name for event in seen.events()}
+    assert {"fetch", "aten::clone", "aten::exp"} <= names
     calls = calls_of(seen.events(), is_cuda=False)
     products = {each.is_main: each for each in calls if each.name == "aten::mm"}
     assert products[True].inside == (STEP, Phase.GRADIENTS)
@@ -197,6 +212,16 @@ def test_the_profiler_sees_all_threads_and_what_each_call_runs_inside() -> None:
     masks = [each for each in calls if kind_of(each) is Kind.DROPOUT]
     assert {"aten::random_", "aten::mul_", MASKS} <= {each.name for each in masks}
     assert not any(each.is_main for each in masks)
+    assert {each.name for each in calls}.isdisjoint({"fetch", "aten::clone", "aten::exp"}), "none is of a step"
+    assert {STEP, Phase.GRADIENTS, Phase.FORWARD} <= {each.name for each in calls}, "the marks are"
+
+
+def test_what_torch_has_no_public_name_for_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch._C._profiler, "_ExperimentalConfig")
+    monkeypatch.setattr("mt_trainer.training.profiling.profile.trial_of", lambda *_, **__: pytest.fail("work began"))
+    settings: Any = None
+    with pytest.raises(AttributeError, match="_ExperimentalConfig"):
+        profile(settings, Path("runs/new"))
 
 
 @pytest.mark.parametrize("number", [None, 2], ids=["one by one", "side by side"])
@@ -210,24 +235,35 @@ def test_the_products_of_a_real_step_are_the_operations_of_the_floor(number: int
     rows = [[[4 * part + i] for i in range(4)] for part in range(2)]
     batches = [collate(pairs, part, row_length=16, pad_id=0, bos_id=2, eos_id=3) for part in rows]
     step, threads = StepBatches(tuple(batches), Position()), torch.get_num_threads()
-    everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
-    profiler = torch.profiler.profile(
-        activities=[ProfilerActivity.CPU], record_shapes=True, experimental_config=everywhere
+    workers, optimizer = (
+        None if number is None else Workers(number, threads=number),
+        build_optimizer(OptimConfig(), model),
     )
-    with profiler as seen, record_function(STEP):
-        train_step(
+
+    def take_step(number: int, batches: StepBatches) -> StepResult:
+        return train_step(
             both,
-            build_optimizer(OptimConfig(), model),
-            step,
-            step=1,
+            optimizer,
+            batches,
+            step=number,
             lr=1e-3,
             clip_norm=1.0,
             seed=1,
             device=torch.device("cpu"),
-            workers=None if number is None else Workers(number, threads=number),
+            workers=workers,
         )
+
+    trial: Any = SimpleNamespace(
+        machine=SimpleNamespace(device=torch.device("cpu")),
+        parts=SimpleNamespace(loader=SimpleNamespace(steps=lambda position: repeat(step))),
+        take_step=take_step,
+    )
+    events, lengths, step_seconds = Steps(trial).profiled(2, on_all_threads())
     torch.set_num_threads(threads)
-    shares = shares_of(calls_of(seen.events(), is_cuda=False), num_threads=number or 1, is_cuda=False)
+    calls = calls_of(events, is_cuda=False)
+    shares = shares_of(calls, step_seconds=step_seconds, num_threads=number or 1, is_cuda=False)
+    assert lengths == step.lengths + step.lengths
+    assert sum(each.span_seconds for each in calls if each.name == STEP) <= 2 * step_seconds
     done = sum(each.operations for each in shares.kinds.values())
     operations = training_operations(**sizes, tgt_vocab_size=64, is_gated=True).over(step.lengths)
     assert operations < done < 1.01 * operations
