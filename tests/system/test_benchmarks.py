@@ -14,6 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_objectives_runs_and_writes_its_numbers_with_their_settings(tmp_path: Path) -> None:
     report = tmp_path / "times.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "objectives.py"), "--quick", "--threads", "1"]
@@ -46,6 +47,7 @@ def test_the_small_benchmarks_run(arguments: list[str], last: str) -> None:
     assert "x " in done.stdout
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_preparation_starts_mt_train_with_and_without_a_cache(tmp_path: Path) -> None:
     report = tmp_path / "times.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "preparation.py"), "--quick", "--json", str(report)]
@@ -107,6 +109,7 @@ def test_what_the_kernels_of_a_gpu_are_given_is_right(monkeypatch: pytest.Monkey
     torch.testing.assert_close(results["varlen_attn"], results["attend"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_ablation_of_the_optimizer_trains_with_both(tmp_path: Path) -> None:
     report, printed = report_of(tmp_path, "optimizers.py", "--quick", "--threads", "1")
     first, second = report["results"]
@@ -181,6 +184,7 @@ def test_a_peer_that_cannot_be_installed_is_named_with_its_reason_and_stops_noth
     assert "not measured: eole cannot be installed" in printed
 
 
+@pytest.mark.slow
 def test_peak_memory_is_told_for_every_vocabulary(tmp_path: Path) -> None:
     report, _ = report_of(tmp_path, "vocabulary_memory.py", "--quick")
     assert [size["vocab_size"] for size in report["sizes"]] == [100, 200]
