@@ -53,6 +53,11 @@ class AttentionMask(NamedTuple):
         bias = torch.where(allowed, 0.0, HIDDEN) if allowed.device.type == "cpu" else None
         return cls(allowed, bias, has_keys)
 
+    def of_rows(self, rows: Tensor) -> "AttentionMask":
+        """The same for these of the B rows, int64 [B']."""
+        bias = None if self.bias is None else self.bias[rows]
+        return AttentionMask(self.allowed[rows], bias, self.has_keys[rows])
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask, *, dropout: float) -> Tensor:
     """softmax(Q K^T / sqrt(K)) V (Vaswani et al., 2017, equation 1); a query with no permitted key gives 0.

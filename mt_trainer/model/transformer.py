@@ -105,7 +105,7 @@ class DecoderCache:
     """The state of a batch that is being decoded; made by `Transformer.start_decoding`."""
 
     layers: list[KeyValueCache]
-    memory_mask: Tensor  # [B, S]
+    memory_mask: AttentionMask  # [B, 1, 1, S]
     ancestors: Tensor  # bool [B, W, R'], of the slots written so far those that beam w continues
     length: int = 0
     """Positions written so far."""
@@ -121,7 +121,7 @@ class DecoderCache:
 
         Sentences need different numbers of slots: all keep as many as the one that needs most.
         """
-        self.memory_mask, ancestors = self.memory_mask[sentences], self.ancestors[sentences]
+        self.memory_mask, ancestors = self.memory_mask.of_rows(sentences), self.ancestors[sentences]
         is_needed = ancestors.any(1)  # [B', R']
         slots = is_needed.int().argsort(dim=1, descending=True, stable=True)[:, : int(is_needed.sum(1).max())]
         self.ancestors = ancestors.gather(2, slots[:, None].expand(-1, ancestors.shape[1], -1))
@@ -250,7 +250,7 @@ class Transformer(nn.Module):
             shape = (len(keys), max_slots, keys.shape[1], keys.shape[3])
             layers.append(KeyValueCache(keys.new_empty(shape), keys.new_empty(shape), keys, values))
         ancestors = memory_mask.new_empty(memory.shape[0], num_beams, 0)
-        return DecoderCache(layers, memory_mask, ancestors)
+        return DecoderCache(layers, AttentionMask.of(memory_mask[:, None, None]), ancestors)
 
     def decode_step(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Hidden states [B, W, D] after the last tokens [B, W]; moves the cache on by one position."""
@@ -258,11 +258,10 @@ class Transformer(nn.Module):
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # each beam fills its own slot
         cache.ancestors = torch.cat([cache.ancestors, itself.expand(len(tokens), -1, -1)], dim=2)
         mask = AttentionMask.of(cache.ancestors[:, None])
-        memory_mask = AttentionMask.of(cache.memory_mask[:, None, None])
         x = self._embed(self.tgt_embedding, self.tgt_positions, tokens, positions)
         for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
             assert isinstance(layer, DecoderLayer)
-            x = layer.step(x, cache.length, mask, memory_mask, layer_cache)
+            x = layer.step(x, cache.length, mask, cache.memory_mask, layer_cache)
         cache.length += 1
         hidden: Tensor = self.decoder_norm(x)
         return hidden

@@ -46,7 +46,7 @@ class StopRequest:
             # A validation may take minutes: without a word the signal would seem lost. Buffers may be in use here.
             with suppress(OSError):
                 os.write(2, b"stopping after this step or validation; a second signal ends at once\n")
-        if not self._is_deferred:
+        else:
             raise SystemExit(int(code))
 
     @contextmanager

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mt_trainer.config.model import ModelConfig
-from mt_trainer.model.attention import KeyValueCache
+from mt_trainer.model.attention import AttentionMask, KeyValueCache
 from mt_trainer.model.build import build_transformer
 from mt_trainer.model.dropout import Dropout
 from mt_trainer.model.transformer import FORGET_EVERY, DecoderCache, LayerSizes, Transformer
@@ -178,7 +178,7 @@ def test_ancestors_follow_beams_and_abandoned_slots_are_forgotten() -> None:
     ancestors = torch.tensor([[[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 0, 1]]], dtype=torch.bool)
     slots = torch.tensor([[1.0, 2, 3, 0], [4, 5, 6, 0]]).view(2, 4, 1, 1)
     layer = KeyValueCache(slots.clone(), slots.clone(), torch.zeros(2, 1, 1, 1), torch.zeros(2, 1, 1, 1))
-    cache = DecoderCache([layer], torch.ones(2, 4, dtype=torch.bool), ancestors, length=2)
+    cache = DecoderCache([layer], AttentionMask.of(torch.ones(2, 1, 1, 4, dtype=torch.bool)), ancestors, length=2)
     cache.reorder(torch.tensor([[1, 1, 1], [0, 0, 0]]))  # three beams now, of one ancestor in each sentence
     assert cache.ancestors.int().tolist() == [[[1, 0, 1]] * 3, [[1, 1, 0]] * 3]
     cache.keep(torch.tensor([0, 1]))
@@ -193,7 +193,9 @@ def test_slots_are_forgotten_every_few_steps() -> None:
     table = torch.zeros(1, FORGET_EVERY + 1, 1, 1)
     layer = KeyValueCache(table, table.clone(), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     ancestors = torch.eye(2, dtype=torch.bool)[None]
-    cache = DecoderCache([layer], torch.ones(1, 1, dtype=torch.bool), ancestors, length=FORGET_EVERY - 1)
+    cache = DecoderCache(
+        [layer], AttentionMask.of(torch.ones(1, 1, 1, 1, dtype=torch.bool)), ancestors, length=FORGET_EVERY - 1
+    )
     cache.reorder(torch.tensor([[1, 1]]))
     assert cache.ancestors.shape == (1, 2, 2)
     cache.length += 1
