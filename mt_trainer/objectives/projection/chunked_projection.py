@@ -14,12 +14,13 @@ from torch import Tensor
 
 from mt_trainer.objectives.logit_statistics import ALWAYS, LogitStatistics, Statistic, required, statistics_dtype
 from mt_trainer.objectives.projection.row_statistics import (
-    VARIES_ALONG_ROW,
+    READS_LOGITS_AGAIN,
     fill_derivative,
+    row_constant,
     row_values,
     take_labels,
 )
-from mt_trainer.objectives.projection.slab_products import combine, parts, project
+from mt_trainer.objectives.projection.slab_products import add_product, combine, parts, project, slab_rows
 from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU_BUFFER_BYTES, CPU_BF16_BUFFER_BYTES = 40 * 2**20, 32 * 2**20
@@ -56,13 +57,8 @@ class Setup:
 
     @property
     def keeps_logits(self) -> bool:
-        """Whether dL/dz reads the logits again. Otherwise it is p times a factor of the row, but at the label."""
-        return not self.needs.isdisjoint(VARIES_ALONG_ROW)
-
-    @property
-    def num_products(self) -> int:
-        """Matrices [n, V] of a chunk."""
-        return 2 if Statistic.EXPECTED_EMBEDDING in self.needs else 1
+        """Whether dL/dz reads the logits again. Otherwise p suffices, which can take their place."""
+        return not self.needs.isdisjoint(READS_LOGITS_AGAIN)
 
     def rows_of_chunk(self, vocab_size: int, device: torch.device) -> int:
         """Tokens of a chunk."""
@@ -72,7 +68,7 @@ class Setup:
         is_cpu = device.type == "cpu"
         cpu_bytes = CPU_BF16_BUFFER_BYTES if self.matmul_dtype == torch.bfloat16 else CPU_BUFFER_BYTES
         num_bytes = self.buffer_bytes or (cpu_bytes if is_cpu else GPU_BUFFER_BYTES)
-        row_bytes = self.num_products * itemsize * vocab_size
+        row_bytes = itemsize * vocab_size
         if not is_cpu:  # where the three matrices of a block are as large as the chunk
             row_bytes += 3 * statistics_dtype(self.matmul_dtype).itemsize * vocab_size
         return max(16, num_bytes // row_bytes // 16 * 16)
@@ -118,74 +114,96 @@ class ChunkedProjection:
         vocab_size, device = weight.size(0), weight.device
         self.chunk_rows = max(1, min(setup.rows_of_chunk(vocab_size, device), hidden.size(0)))
         self.block_rows = min(self.chunk_rows, setup.rows_of_block(vocab_size, device) or self.chunk_rows)
-        products = (setup.num_products, self.chunk_rows, vocab_size)
-        self.products = torch.empty(products, dtype=setup.matmul_dtype, device=device)
+        self.buffer = torch.empty((self.chunk_rows, vocab_size), dtype=setup.matmul_dtype, device=device)
         self.blocks = torch.empty((3, self.block_rows, vocab_size), dtype=self.dtype, device=device)
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks in order, each with its logits."""
         for rows in parts(self.hidden.size(0), self.chunk_rows):
             hidden = self.hidden[rows].to(self.setup.matmul_dtype)
-            product = self.products[0, : len(hidden)]
+            product = self.buffer[: len(hidden)]
             project(hidden, self.weight, out=product)
             yield Chunk(rows, self.inputs[rows], product)
 
     def measure(self, chunk: Chunk, *, stores_probs: bool) -> LogitStatistics:
         """The statistics of a chunk. With `stores_probs`, p takes the place of logits that nothing reads again."""
-        n, needs, inputs, constants = len(chunk.product), self.setup.needs, chunk.inputs, self.constants
+        needs, inputs, constants = self.setup.needs, chunk.inputs, self.constants
+        reads_embedding = Statistic.EXPECTED_EMBEDDING in needs
         values = {Statistic.TARGET_LOGIT: self._gather(chunk, inputs.labels.unsqueeze(1)).squeeze(1)}
         if Statistic.GATHERED_LOGITS in needs:
             values[Statistic.GATHERED_LOGITS] = self._gather(chunk, required(inputs.ids, "ids"))
         if self.prior_row is not None:
             values[Statistic.PRIOR_LOGIT] = self.hidden[chunk.rows].to(self.dtype) @ self.prior_row
         blocks, at_label = [], []
-        for block in parts(n, self.block_rows):
+        for block in parts(len(chunk.product), self.block_rows):
             z, p, scratch = self.blocks[:, : block.stop - block.start].unbind()
-            blocks.append(row_values(z.copy_(chunk.product[block]), p, scratch, constants, needs))
-            if Statistic.EXPECTED_EMBEDDING in needs:
-                self._rescale(p, out=self.products[1, block])
+            block_values = row_values(z.copy_(chunk.product[block]), p, scratch, constants, needs)
             if stores_probs:
                 at_label.append(take_labels(p, inputs.labels[block]))
                 chunk.product[block] = p
+            elif reads_embedding:
+                block_values[Statistic.EXPECTED_EMBEDDING] = self._mean_vector(p.to(chunk.product.dtype))
+            blocks.append(block_values)
         values |= concatenate(blocks)
-        if Statistic.EXPECTED_EMBEDDING in needs:
-            embedding = required(constants.embedding, "embedding")
-            values[Statistic.EXPECTED_EMBEDDING] = combine(self.products[1, :n], embedding, self.dtype)
-        chunk.at_label = torch.cat(at_label) if stores_probs else None
-        return LogitStatistics(values, inputs, constants)
+        statistics = LogitStatistics(values, inputs, constants)
+        if stores_probs:
+            chunk.at_label = torch.cat(at_label)
+            if reads_embedding:
+                of_label = chunk.at_label.unsqueeze(1) * statistics.label_embedding
+                values[Statistic.EXPECTED_EMBEDDING] = self._mean_vector(chunk.product) + of_label
+        return statistics
 
     def differentiate(self, chunk: Chunk, statistics: LogitStatistics, slopes: Mapping[Statistic, Tensor]) -> Tensor:
         """Puts dL/dz in the place of the logits, but 0 at the labels; returns what belongs there, [n].
 
         The terms of label and prior, the last line of the formula in `row_statistics.py`, are not part of it.
         """
-        n, at_label = len(chunk.product), []
-        if Statistic.EXPECTED_EMBEDDING in slopes:
-            slope = slopes[Statistic.EXPECTED_EMBEDDING].to(chunk.product.dtype)
-            project(slope, required(self.constants.embedding, "embedding"), out=self.products[1, :n])
-        for block in parts(n, self.block_rows):
+        at_label = []
+        for block in parts(len(chunk.product), self.block_rows):
             z, p, derivative = self.blocks[:, : block.stop - block.start].unbind()
             z.copy_(chunk.product[block])
-            if Statistic.EXPECTED_EMBEDDING in slopes:
-                self._rescale(self.products[1, block], out=derivative)
-            else:
-                derivative.zero_()
+            derivative.zero_()
             block_slopes = {name: slope[block] for name, slope in slopes.items()}
+            if Statistic.EXPECTED_EMBEDDING in slopes:
+                for columns, product in self._vector_products(block_slopes[Statistic.EXPECTED_EMBEDDING]):
+                    derivative[:, columns] = product
             fill_derivative(derivative, z, p, statistics[block], block_slopes)
             at_label.append(take_labels(derivative, chunk.inputs.labels[block]))
             chunk.product[block] = derivative
         return torch.cat(at_label)
 
+    def differentiate_probs(
+        self, chunk: Chunk, statistics: LogitStatistics, slopes: Mapping[Statistic, Tensor]
+    ) -> Tensor:
+        """The same in the place of p, where beside `logsumexp` only `expected_embedding` varies along the row."""
+        slope, constant = slopes[Statistic.EXPECTED_EMBEDDING], row_constant(statistics, slopes)
+        for columns, product in self._vector_products(slope):
+            chunk.product[:, columns] *= product.to(self.dtype).add_(constant.unsqueeze(1))
+        at_label: Tensor = torch.linalg.vecdot(slope, statistics.label_embedding)
+        return (at_label + constant) * required(chunk.at_label, "at_label")
+
     def _gather(self, chunk: Chunk, ids: Tensor) -> Tensor:
         return chunk.product.gather(1, ids).to(self.dtype)
 
-    def _rescale(self, matrix: Tensor, out: Tensor) -> None:
-        """Writes a matrix [n, V] times `embedding_scale` into another one."""
-        scale = self.constants.embedding_scale
-        if scale is None:
-            out.copy_(matrix)
-        else:
-            torch.mul(matrix, scale, out=out)
+    def _mean_vector(self, p: Tensor) -> Tensor:
+        """sum_v p_v E_v of p [n, V] in the precision of the matmuls, [n, E]."""
+        embedding = required(self.constants.embedding, "embedding")
+        total = p.new_zeros((len(p), embedding.size(1)), dtype=self.dtype)
+        for columns in parts(len(embedding), slab_rows(embedding, p.dtype)):
+            add_product(total, p[:, columns], self._vectors(columns))
+        return total
+
+    def _vector_products(self, slope: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """slope . E_v in the precision of the matmuls for slope [n, E]: some columns at a time, and theirs [n, m]."""
+        slope = slope.to(self.setup.matmul_dtype)
+        room = self.blocks[0].numel() // 2  # for the reader may want them in a higher precision as well
+        for columns in parts(self.weight.size(0), max(1, room // max(1, len(slope)))):
+            yield columns, slope @ self._vectors(columns).t()
+
+    def _vectors(self, columns: slice) -> Tensor:
+        """E_v of some columns in the precision of the matmuls, [m, E]."""
+        vectors, scale = required(self.constants.embedding, "embedding")[columns], self.constants.embedding_scale
+        return (vectors if scale is None else vectors * scale[columns].unsqueeze(1)).to(self.setup.matmul_dtype)
 
 
 def concatenate(values: Sequence[Mapping[Statistic, Tensor]]) -> dict[Statistic, Tensor]:

@@ -33,6 +33,8 @@ class ProjectionGradients:
         scale, at_label = slopes[Statistic.LOGSUMEXP], chunk.at_label
         if at_label is None:
             scale, at_label = torch.ones_like(scale), projection.differentiate(chunk, statistics, slopes)
+        elif Statistic.EXPECTED_EMBEDDING in slopes:
+            scale, at_label = torch.ones_like(scale), projection.differentiate_probs(chunk, statistics, slopes)
         label_slope = (slopes[Statistic.TARGET_LOGIT] + scale * at_label).unsqueeze(1)
         prior_slope = slopes.get(Statistic.PRIOR_LOGIT)
         if self.weight is not None:

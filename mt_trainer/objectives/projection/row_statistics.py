@@ -21,17 +21,17 @@ from torch import Tensor
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic, required
 from mt_trainer.objectives.token_inputs import Constants
 
-VARIES_ALONG_ROW = frozenset(
+READS_LOGITS_AGAIN = frozenset(
     {
         Statistic.SUM_SQ_PROB,
         Statistic.ENTROPY,
         Statistic.EXPECTED_VALUE,
-        Statistic.EXPECTED_EMBEDDING,
         Statistic.TAIL_NLL,
         Statistic.GATHERED_LOGITS,
     }
 )
-"""The statistics whose derivative is more than p times a factor of the row: dL/dz has to be written out for them."""
+"""The statistics whose derivatives are computed from the logits again. For the others p is at hand: in the precision of
+the matmuls, which is enough for what only multiplies it."""
 
 
 def row_values(

@@ -16,7 +16,6 @@ from mt_trainer.objectives.token_inputs import Constants, TokenInputs
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 NOTHING: frozenset[Statistic] = frozenset()
-EMBEDDING = frozenset({Statistic.EXPECTED_EMBEDDING})
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,6 @@ EMBEDDING = frozenset({Statistic.EXPECTED_EMBEDDING})
     [
         (CPU, NOTHING, torch.float32, None, 32_000, 320),  # 40 MiB / 4 bytes / 32,000 = 327.7, in sixteens
         (CPU, NOTHING, torch.bfloat16, None, 32_000, 512),  # 32 MiB: 524.3
-        (CPU, EMBEDDING, torch.float32, None, 32_000, 160),  # a second matrix of the size of the logits
         (CPU, NOTHING, torch.float32, 2**20, 8_000, 32),  # 32.8
         (CPU, NOTHING, torch.float32, None, 1_000_000, 16),  # no fewer
         (GPU, NOTHING, torch.bfloat16, None, 32_000, 4_784),  # 2 GiB / (2 + 3 * 4) bytes / 32,000 = 4,793.5
