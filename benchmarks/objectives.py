@@ -135,6 +135,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--objective", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES), metavar="NAME")
     parser.add_argument("--rounds", type=int, help="rounds that count, beside one that does not; of naive code, one")
+    parser.add_argument("--without-naive", action="store_true", help="leave out the slowest half")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, metavar="FILE", help="write settings and all numbers there")
     parser.add_argument("--cuda", action="store_true", help="on the GPU")
@@ -164,6 +165,8 @@ def main() -> None:
         layer = make_layer(options.num_tokens, width, vocab_size, getattr(torch, dtype), device)
         objectives = {name: make_objective(OBJECTIVES[name], vocab_size) for name in options.objective}
         runs = (gpu_rivals(layer) if options.cuda else {}) | candidates(layer, objectives)
+        if options.without_naive:
+            runs = {name: run for name, run in runs.items() if not name.endswith(", naive")}
         measured = measure(runs, layer, lambda name: 1 if name.endswith(", naive") else options.rounds)
         print(f"\nd_model {width}, vocab_size {vocab_size}, {dtype}")
         print(f"{'':<32} {'milliseconds':>30} {'x matmuls':>10} {'x F.CE':>10} {'x naive':>10} {'MiB':>7}")
