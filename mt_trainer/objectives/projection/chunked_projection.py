@@ -60,6 +60,11 @@ class Setup:
         """Whether dL/dz reads the logits again. Otherwise p suffices, which can take their place."""
         return not self.needs.isdisjoint(READS_LOGITS_AGAIN)
 
+    @property
+    def measures_probs(self) -> bool:
+        """Whether a statistic is a product of p in the place of the logits, with or without a gradient."""
+        return Statistic.EXPECTED_EMBEDDING in self.needs and not self.keeps_logits
+
     def rows_of_chunk(self, vocab_size: int, device: torch.device) -> int:
         """Tokens of a chunk."""
         if self.chunk_rows is not None:
@@ -126,7 +131,10 @@ class ChunkedProjection:
             yield Chunk(rows, self.inputs[rows], product)
 
     def measure(self, chunk: Chunk, *, stores_probs: bool) -> LogitStatistics:
-        """The statistics of a chunk. With `stores_probs`, p takes the place of logits that nothing reads again."""
+        """The statistics of a chunk. With `stores_probs`, p takes the place of logits that nothing reads again.
+
+        An expected embedding is then one product for the chunk; without, it is one for each block, and much slower.
+        """
         needs, inputs, constants = self.setup.needs, chunk.inputs, self.constants
         reads_embedding = Statistic.EXPECTED_EMBEDDING in needs
         values = {Statistic.TARGET_LOGIT: self._gather(chunk, inputs.labels.unsqueeze(1)).squeeze(1)}
@@ -134,24 +142,36 @@ class ChunkedProjection:
             values[Statistic.GATHERED_LOGITS] = self._gather(chunk, required(inputs.ids, "ids"))
         if self.prior_row is not None:
             values[Statistic.PRIOR_LOGIT] = self.hidden[chunk.rows].to(self.dtype) @ self.prior_row
-        blocks, at_label = [], []
+        blocks, at_label, vectors = [], [], []
         for block in parts(len(chunk.product), self.block_rows):
             z, p, scratch = self.blocks[:, : block.stop - block.start].unbind()
-            block_values = row_values(z.copy_(chunk.product[block]), p, scratch, constants, needs)
-            if stores_probs:
+            blocks.append(row_values(z.copy_(chunk.product[block]), p, scratch, constants, needs))
+            if stores_probs or reads_embedding:
                 at_label.append(take_labels(p, inputs.labels[block]))
+            if stores_probs:
                 chunk.product[block] = p
             elif reads_embedding:
-                block_values[Statistic.EXPECTED_EMBEDDING] = self._mean_vector(p.to(chunk.product.dtype))
-            blocks.append(block_values)
+                vectors.append(self._mean_vector(p.to(chunk.product.dtype)))
         values |= concatenate(blocks)
         statistics = LogitStatistics(values, inputs, constants)
         if stores_probs:
             chunk.at_label = torch.cat(at_label)
-            if reads_embedding:
-                of_label = chunk.at_label.unsqueeze(1) * statistics.label_embedding
-                values[Statistic.EXPECTED_EMBEDDING] = self._mean_vector(chunk.product) + of_label
+        if reads_embedding:
+            # The label's part is added exactly: where a model is sure, the distance to its vector is what is left.
+            of_label = torch.cat(at_label).unsqueeze(1) * statistics.label_embedding
+            others = self._mean_vector(chunk.product) if stores_probs else torch.cat(vectors)
+            values[Statistic.EXPECTED_EMBEDDING] = others + of_label
         return statistics
+
+    def store_probs(self, chunk: Chunk) -> None:
+        """Puts p in the place of the logits of a chunk whose statistics are known."""
+        at_label = []
+        for block in parts(len(chunk.product), self.block_rows):
+            z, p, _ = self.blocks[:, : block.stop - block.start].unbind()
+            torch.softmax(z.copy_(chunk.product[block]), dim=-1, out=p)
+            at_label.append(take_labels(p, chunk.inputs.labels[block]))
+            chunk.product[block] = p
+        chunk.at_label = torch.cat(at_label)
 
     def differentiate(self, chunk: Chunk, statistics: LogitStatistics, slopes: Mapping[Statistic, Tensor]) -> Tensor:
         """Puts dL/dz in the place of the logits, but 0 at the labels; returns what belongs there, [n].
@@ -178,7 +198,8 @@ class ChunkedProjection:
         """The same in the place of p, where beside `logsumexp` only `expected_embedding` varies along the row."""
         slope, constant = slopes[Statistic.EXPECTED_EMBEDDING], row_constant(statistics, slopes)
         for columns, product in self._vector_products(slope):
-            chunk.product[:, columns] *= product.to(self.dtype).add_(constant.unsqueeze(1))
+            bracket = self.blocks.view(-1)[: product.numel()].view_as(product)
+            chunk.product[:, columns] *= bracket.copy_(product).add_(constant.unsqueeze(1))
         at_label: Tensor = torch.linalg.vecdot(slope, statistics.label_embedding)
         return (at_label + constant) * required(chunk.at_label, "at_label")
 
@@ -196,7 +217,7 @@ class ChunkedProjection:
     def _vector_products(self, slope: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """slope . E_v in the precision of the matmuls for slope [n, E]: some columns at a time, and theirs [n, m]."""
         slope = slope.to(self.setup.matmul_dtype)
-        room = self.blocks[0].numel() // 2  # for the reader may want them in a higher precision as well
+        room = self.blocks[0].numel() // 2  # so that they are small beside the logits, which fill as much on a GPU
         for columns in parts(self.weight.size(0), max(1, room // max(1, len(slope)))):
             yield columns, slope @ self._vectors(columns).t()
 

@@ -140,7 +140,7 @@ def _by_chunks(
 ) -> tuple[list[dict[Statistic, Tensor]], list[Tensor], tuple[Tensor | None, Tensor | None]]:
     """The statistics and the loss of the tokens of each chunk, and both gradients."""
     is_training = any(wants)
-    stores_probs = is_training and not projection.setup.keeps_logits
+    stores_probs = projection.setup.measures_probs or (is_training and not projection.setup.keeps_logits)
     gradients = ProjectionGradients(projection, for_hidden=wants[0], for_weight=wants[1])
     measured, losses = [], []
     for chunk in projection.chunks():
@@ -186,7 +186,9 @@ class _LinearLogitStatistics(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         with torch.autocast(hidden.device.type, enabled=False):
             projection = ChunkedProjection(hidden, weight, inputs, constants, setup)
-            measured = [projection.measure(chunk, stores_probs=False).values for chunk in projection.chunks()]
+            measured = [
+                projection.measure(chunk, stores_probs=setup.measures_probs).values for chunk in projection.chunks()
+            ]
         values = concatenate(measured)
         outputs = tuple(values[name] for name in setup.names)
         ctx.save_for_backward(hidden, weight, *outputs)
@@ -210,6 +212,8 @@ class _LinearLogitStatistics(torch.autograd.Function):
             slopes = _present(dict(zip(names, derivatives, strict=True)), zeros)
             for chunk in projection.chunks():
                 chunk_slopes = {name: slope[chunk.rows] for name, slope in slopes.items()}
+                if not ctx.setup.keeps_logits:
+                    projection.store_probs(chunk)
                 gradients.add(chunk, statistics[chunk.rows], chunk_slopes)
             by_hidden, by_weight = gradients.finish()
         return by_hidden, by_weight, None, None, None

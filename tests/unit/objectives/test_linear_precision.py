@@ -190,3 +190,33 @@ def test_repeated_runs_are_bitwise_equal_and_autocast_changes_nothing(
         third = run()
     for other in (second, third):
         assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_the_expected_embedding_of_a_sure_model_is_that_of_its_label_in_any_precision(
+    hidden: Tensor, weight: Tensor
+) -> None:
+    """A distance of one part in a million is not lost beside the rounding of p, in training or without gradient."""
+    labels = (hidden @ weight.t()).argmax(dim=-1)
+    sure = (hidden * 100).detach().requires_grad_()
+    norms = torch.linalg.vector_norm(weight.detach(), dim=-1)
+    constants = Constants(embedding=weight.detach(), embedding_scale=1 / norms)
+    needs = frozenset({Statistic.EXPECTED_EMBEDDING})
+
+    def distances() -> Tensor:
+        _, statistics = linear_objective(
+            sure,
+            weight,
+            TokenInputs(labels),
+            function=lambda statistics: statistics.nll,
+            mask=None,
+            constants=constants,
+            needs=needs,
+            chunk_rows=64,
+            matmul_dtype=torch.bfloat16,
+        )
+        return 1 - (statistics.expected_embedding * statistics.label_embedding).sum(dim=-1)
+
+    trained = distances()
+    assert trained.abs().median() < 1e-6
+    with torch.no_grad():
+        torch.testing.assert_close(distances(), trained, rtol=0, atol=0)
