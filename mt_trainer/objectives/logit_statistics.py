@@ -1,7 +1,7 @@
 """Per-token statistics of the vocabulary logits: all that an objective may look at.
 
 An objective here is a small function of a few numbers per target token, just as a corpus metric is a function of a few
-counts per sentence. The numbers suffice for the objectives of `per_token.py` by construction, not for any function of a
+counts per sentence. The numbers suffice for the objectives of `formulas/` by construction, not for any function of a
 distribution. This file holds their names and their definition on given logits; `projection/` computes the same
 numbers together with the output projection, without ever holding the logits of all tokens.
 

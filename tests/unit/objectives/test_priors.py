@@ -25,6 +25,11 @@ def test_the_unigram_prior_by_hand() -> None:
     assert unigram_prior(COUNTS, temperature=2.0).tolist() == pytest.approx([0, 0.1, 0.2, 0, 0.3, 0.4])
 
 
+def test_at_a_low_temperature_the_most_frequent_piece_gets_all() -> None:
+    prior = unigram_prior(10**6 * COUNTS, temperature=1e-3)
+    assert prior.tolist() == pytest.approx([0, 0, 0, 0, 0, 1])
+
+
 def test_a_high_temperature_makes_the_unigram_prior_that_of_the_target_side() -> None:
     target_side = target_side_prior(COUNTS)
     assert target_side.tolist() == [0, 0.25, 0.25, 0, 0.25, 0.25]
