@@ -18,6 +18,7 @@ from mt_trainer.config.objective import (
     LossTruncationConfig,
     NumberSchedule,
     ObjectiveConfig,
+    RDropConfig,
     SingleObjective,
     SparseDistillationConfig,
     StagesConfig,
@@ -57,6 +58,9 @@ def objective_checks(config: TrainConfig) -> Iterator[Check]:
                 yield Check(tuple(f"{path}.{name}" for name in keys), _asking(ask, objective, key))
         if isinstance(objective, WeightedLabelSmoothingConfig):
             yield Check((f"{path}.groups", f"{path}.name", "tokenizer.joint"), partial(_vocabulary_is_joint, key))
+        if isinstance(objective, RDropConfig):
+            dropouts = ("model.dropout", "model.attention_dropout", "model.activation_dropout")
+            yield Check((f"{path}.name", *dropouts), _two_passes_differ)
         for name in type(objective).model_fields:
             if isinstance(number := getattr(objective, name), NumberSchedule):
                 start, end, schedule = (f"{path}.{name}.{part}" for part in ("start_step", "end_step", "schedule"))
@@ -112,6 +116,16 @@ def _vocabulary_is_joint(key: Key, config: TrainConfig) -> Contradiction | None:
         f"{key('groups')}: pieces of either side share a vocabulary only where it is joint, but `tokenizer.joint` is "
         "false",
         "set `tokenizer.joint: true`, or take another objective",
+    )
+
+
+def _two_passes_differ(config: TrainConfig) -> Contradiction | None:
+    model = config.model
+    if model.dropout or model.attention_dropout or model.activation_dropout:
+        return None
+    return Contradiction(
+        "R-Drop draws two passes with different dropout to each other, but all dropout of the model is 0: both are one",
+        "set `model.dropout`, such as 0.3, or take another objective",
     )
 
 
@@ -184,7 +198,7 @@ def _threshold_is_of_the_entropy(objective: ConfidencePenaltyConfig, key: Key) -
     if objective.threshold is None or objective.prior == "uniform":
         return None
     return Contradiction(
-        f"{key('threshold')} is one of the entropy, which the prior `{objective.prior}` does not penalise alone",
+        f"{key('threshold')} bounds the entropy, but with the prior `{objective.prior}` the penalty is a divergence",
         "leave it out, or set `prior: uniform`",
     )
 

@@ -94,7 +94,7 @@ CONTRADICTIONS = {
     "{prior_temperature: 2}": (32, "`objective.prior_temperature` 2 has no effect: the prior is `uniform`"),
     "{name: weighted_label_smoothing, target_share: 0.5}": (59, "sum to 1.1, not to one"),
     "{name: graduated_label_smoothing, high_threshold: 0.2}": (62, "0.2 is less than `low_threshold` 0.3"),
-    "{name: confidence_penalty, threshold: 1, prior: unigram}": (50, "`objective.threshold` is one of the entropy"),
+    "{name: confidence_penalty, threshold: 1, prior: unigram}": (50, "`objective.threshold` bounds the entropy"),
     "{name: error_norm_truncation}": (19, "but neither is given"),
     "{name: error_norm_truncation, threshold: 1, fraction: 0.1}": (53, "but both are given"),
     "{name: error_norm_truncation, threshold: 1, window: 50000}": (64, "`objective.window` has no effect"),
@@ -130,6 +130,14 @@ def test_weighted_smoothing_needs_a_joint_vocabulary(refusal: Refusal) -> None:
     [problem] = refusal(text).problems
     assert (problem.code, problem.where) == ("MT026", "ende.yaml:6:19")
     assert "`tokenizer.joint` is false" in problem.message
+
+
+@pytest.mark.parametrize("objective", ["{name: r_drop}", "[{name: focal, until_step: 9}, {name: r_drop}]"])
+def test_two_passes_without_dropout_are_one(refusal: Refusal, load: Load, objective: str) -> None:
+    [problem] = refusal(f"objective: {objective}\nmodel: {{dropout: 0}}\n").problems
+    assert problem.code == "MT026"
+    assert "all dropout of the model is 0" in problem.message
+    load(f"objective: {objective}\nmodel: {{dropout: 0, activation_dropout: 0.1}}\n")
 
 
 @pytest.mark.parametrize(
