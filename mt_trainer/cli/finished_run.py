@@ -11,7 +11,7 @@ from typing import Any
 
 from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.resolved import NOT_SET, WITHOUT_EFFECT, differences
-from mt_trainer.config.resume import refused_on_resume
+from mt_trainer.config.resume import listed_changes, refused_on_resume
 from mt_trainer.decoding.translate import Translator, build_translator
 from mt_trainer.distributed.launch import require_one_process
 from mt_trainer.errors import CheckpointError, ConfigError, Problem
@@ -69,10 +69,12 @@ def require_same_training(folder: Path, config: TrainConfig) -> None:
     refused = refused_on_resume(load_config(require_config(folder)), config)
     changes = [change for change in refused if not _is_changeable(change[0])]
     if changes:
-        lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
-        message = f"the run was trained with another config ({len(changes)} settings differ)"
+        differ = "1 setting differs" if len(changes) == 1 else f"{len(changes)} settings differ"
+        message = f"the run was trained with another config ({differ})"
         advice = f"restore the settings, or give --run {folder}, which takes them from the folder"
-        raise CheckpointError(Problem("MT100", message, where=str(folder), excerpt=lines, help=advice))
+        raise CheckpointError(
+            Problem("MT100", message, where=str(folder), excerpt=listed_changes(changes), help=advice)
+        )
 
 
 def changed_settings(folder: Path, config: TrainConfig) -> dict[str, Any]:

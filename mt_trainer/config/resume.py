@@ -6,6 +6,7 @@ come to its end before was validated there, and one that is beyond its new end s
 changing them needs a new run folder.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from mt_trainer.config.resolved import differences
@@ -138,6 +139,20 @@ def told_on_resume(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, A
     """The differences that a resumed run takes, but that its log may show."""
     limits = {"limit"} if _has_scheduled_end(old, new) else {"limit", "fixed_if_scheduled"}
     return [change for change in differences(old, new) if resumption_of(change[0]) in limits]
+
+
+def listed_changes(changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """Differences as lines of a message: the key, the value in the run folder and the new one, as YAML has them."""
+    lines = []
+    for key, before, now in changes:
+        why = "; the learning rate ends with it" if resumption_of(key) == "fixed_if_scheduled" else ""
+        lines.append(f"   {key}: {_as_yaml(before)} in the folder, {_as_yaml(now)} now{why}")
+    return "\n".join(lines)
+
+
+def _as_yaml(value: Any) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _has_scheduled_end(old: TrainConfig, new: TrainConfig) -> bool:

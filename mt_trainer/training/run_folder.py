@@ -25,7 +25,7 @@ from typing import Any
 
 from mt_trainer.artefacts import read_json
 from mt_trainer.config import TrainConfig
-from mt_trainer.config.resume import refused_on_resume, told_on_resume
+from mt_trainer.config.resume import listed_changes, refused_on_resume, told_on_resume
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import clear_unfinished, room, sync, write_whole
 from mt_trainer.tokenizer import TokenizerPair, stored_hash
@@ -81,13 +81,14 @@ class RunFolder:
         if os.path.exists(path / CONFIG_FILE):
             changes = refused_on_resume(read_sealed_config(path).config, config)
             if changes:
-                lines = "\n".join(f"   {key}: {before} in the folder, {now} now" for key, before, now in changes)
                 differ = "1 setting differs" if len(changes) == 1 else f"{len(changes)} settings differ"
                 message = f"the run folder belongs to another config ({differ})"
                 help_ = (
                     "give another runtime.run_folder, or restore the settings, or remove the folder with its training"
                 )
-                raise CheckpointError(Problem("MT100", message, where=str(path), excerpt=lines, help=help_))
+                raise CheckpointError(
+                    Problem("MT100", message, where=str(path), excerpt=listed_changes(changes), help=help_)
+                )
         elif os.path.exists(path) and (not path.is_dir() or any(not _is_first_file(entry) for entry in path.iterdir())):
             message = "the run folder exists and is not a run (it has no config.yaml)"
             raise CheckpointError(Problem("MT104", message, where=str(path), help="give another runtime.run_folder"))

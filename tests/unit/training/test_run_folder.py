@@ -83,6 +83,25 @@ def test_another_config_is_refused_with_the_difference(tmp_path: Path, config: C
     assert "2 settings differ" in text
 
 
+def test_steps_with_which_the_learning_rate_ends_are_refused_with_the_reason(
+    tmp_path: Path, config: Config, pair: TokenizerPair
+) -> None:
+    folder, linear = tmp_path / "runs/mine", "optim.schedule={name: linear, warmup_steps: 10}"
+    RunFolder.open(folder, config(linear)).create(pair, environment={}, data={})
+    longer = config(linear, "training.max_steps=200000", "training.patience=3")
+    _, text, _ = problem_of(lambda: RunFolder.open(folder, longer))
+    assert "   training.max_steps: 100000 in the folder, 200000 now; the learning rate ends with it" in text
+    assert "patience" not in text
+
+
+def test_values_are_shown_as_the_config_has_them(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
+    folder = tmp_path / "runs/mine"
+    RunFolder.open(folder, config()).create(pair, environment={}, data={})
+    _, text, _ = problem_of(lambda: RunFolder.open(folder, config("optim.clip_norm=null", "model.norm_first=false")))
+    assert "in the folder, null now" in text
+    assert "model.norm_first: true in the folder, false now" in text
+
+
 def test_a_harmless_change_is_allowed_and_recorded(tmp_path: Path, config: Config, pair: TokenizerPair) -> None:
     folder = tmp_path / "runs/mine"
     RunFolder.open(folder, config()).create(pair, environment={}, data={})
