@@ -21,9 +21,10 @@ oracle's next word, after its own prefixes. The row `{ORACLE}` is of more sample
 have.
 
 Every number has a 95 % interval over resamples of the sentences. Differences of PPL_test and TVD are paired; the others
-are not, for each model has samples of its own. There is one seed of training for each student, and what another would
-give is in no interval. The intervals of BLEU-4 and SelfBLEU-4 hold the references fixed. TaiLr takes its weights from
-the training pass, with dropout; the paper's came from an evaluation pass."""
+are not, for each model has samples of its own. (They are drawn with the same random numbers: where students are alike,
+those intervals are rather too wide.) There is one seed of training for each student, and what another would give is in
+no interval. The intervals of BLEU-4 and SelfBLEU-4 hold the references fixed. TaiLr takes its weights from the training
+pass, with dropout; the paper's came from an evaluation pass."""
 
 ABOUT_CORRUPTION = """\
 Log-likelihood of corrupted text in nats per token, after so many edits of each sentence: the oracle's, by how much the
