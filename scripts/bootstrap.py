@@ -1,7 +1,8 @@
 """Numbers with intervals, from resampling the sentences that they are means over (Efron, 1979; Koehn, 2004).
 
-The resamples of so many sentences are always the same, so that the difference of two numbers over the same sentences is
-a paired one.
+The resamples of one text are always the same, so that the difference of two numbers over the same sentences, in the
+same order, is a paired one. Another text has resamples of its own: the difference of two numbers over different
+sentences is one of independent samples.
 
 Shapes: S sentences, R resamples.
 """
@@ -26,15 +27,19 @@ class Estimate:
     resampled: Numbers  # [R]
 
     @classmethod
-    def ratio(cls, numerators: Numbers, denominators: Numbers) -> "Estimate":
-        """The sum of the numerators over that of the denominators, one of each for every sentence [S]."""
-        weights = _resamples(len(numerators))
+    def ratio(cls, numerators: Numbers, denominators: Numbers, *, of: str) -> "Estimate":
+        """The sum of the numerators over that of the denominators, one of each for every sentence [S].
+
+        Args:
+            of: name of the text whose sentences they are.
+        """
+        weights = _resamples(len(numerators), of)
         return cls(numerators.sum() / denominators.sum(), (weights @ numerators) / (weights @ denominators))
 
     @classmethod
-    def mean(cls, values: Numbers) -> "Estimate":
-        """The mean over sentences [S]."""
-        return cls.ratio(values, np.ones_like(values))
+    def mean(cls, values: Numbers, *, of: str) -> "Estimate":
+        """The mean over sentences [S] of a text."""
+        return cls.ratio(values, np.ones_like(values), of=of)
 
     def map(self, function: Callable[[Numbers], Numbers]) -> "Estimate":
         """A function of the number."""
@@ -56,7 +61,7 @@ class Estimate:
 
 
 @cache
-def _resamples(num_sentences: int) -> Numbers:
+def _resamples(num_sentences: int, text: str) -> Numbers:
     """How often each sentence is drawn in each resample, [R, S]."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng([1, *text.encode()])
     return rng.multinomial(num_sentences, np.full(num_sentences, 1 / num_sentences), size=NUM_RESAMPLES).astype(float)

@@ -8,30 +8,33 @@ With --minutes every run gets as many steps as its objective takes in that time,
 (the steps alone: all runs are validated equally often, and that time comes on top). With --steps all get the same
 number. Either way the config's other step counts (warmup, decay, validation) keep their share of training.max_steps: a
 run is the whole recipe in small, and its learning rate ends where it ends. In an objective `72%` stands for that share
-of the run's steps. Without --objective four are compared: cross-entropy, label smoothing, TaiLr, and cross-entropy
-followed by Brier.
+of the run's steps; with --minutes, stages end at such shares. Without --objective four are compared: cross-entropy,
+label smoothing, TaiLr, and cross-entropy followed by Brier.
 
 The same command continues where it was interrupted, and takes more objectives and seeds. Prints markdown for
-docs/results.md; all else goes to stderr. A run that diverges is left out, and the same command tries it again.
+docs/results.md; all else goes to stderr. A run that diverges is left out, and the same command tries it again. All
+objectives are compared with the first.
 """
 
 import argparse
 import json
+import math
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import FrameType
 
 import yaml
 
-from comparison import OBJECTIVES, Comparison, read_objective
+from comparison import OBJECTIVES, Comparison, absolute_ends, read_objective
 from comparison_report import report
 from finished_runs import FinishedRun, window_seconds
-from mt_trainer.config import load_config
+from mt_trainer.config import TrainConfig, load_config
 from mt_trainer.config.resolved import to_yaml
 from mt_trainer.errors import ExitCode, MtError
 
@@ -153,12 +156,14 @@ def check(comparison: Comparison) -> None:
     if comparison.recipe.training.max_steps is None:
         raise ValueError("the config needs training.max_steps: its other step counts are scaled with it")
     for name in comparison.objectives:
-        load_config(comparison.config, comparison.overrides_for(name, comparison.num_steps or SPEED_STEPS))
+        check_objective(comparison, name)
     path = comparison.out / "comparison.json"
     budget = {"minutes": comparison.minutes, "steps": comparison.num_steps}
     settings = {"recipe": to_yaml(comparison.recipe), **budget, "objectives": comparison.objectives}
     if path.exists():
         before = json.loads(path.read_text())
+        if is_recipe(before["recipe"], comparison.recipe):
+            settings["recipe"] = before["recipe"]
         changed = [key for key in ("recipe", *budget) if before[key] != settings[key]]
         renamed = [name for name, text in before["objectives"].items() if comparison.objectives.get(name, text) != text]
         if changed or renamed:
@@ -167,6 +172,49 @@ def check(comparison: Comparison) -> None:
         settings["objectives"] = before["objectives"] | comparison.objectives
     comparison.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def check_objective(comparison: Comparison, name: str) -> None:
+    """Stops where the config cannot be used with an objective, in a run of the steps asked for, or of those measured.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    ends = absolute_ends(comparison.objectives[name])
+    if comparison.minutes is not None and ends:
+        raise ValueError(
+            f"objective {name}: `until_step: {ends[0]}` is a number of steps, but with --minutes the speed of the "
+            "objective says how many a run has; write a share of them, such as `until_step: 72%`"
+        )
+    num_steps = comparison.num_steps or SPEED_STEPS
+    try:
+        load_config(comparison.config, comparison.overrides_for(name, num_steps))
+    except MtError as error:
+        of_speed = "" if comparison.minutes is None else ", in which its speed is measured"
+        raise ValueError(f"objective {name}, in a run of {num_steps} steps{of_speed}:\n{error.render()}") from error
+
+
+def is_recipe(text: str, recipe: TrainConfig) -> bool:
+    """Whether a recipe written out, by an older version perhaps, says the same; a setting it lacks has its default."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_config(path) == recipe
+        except MtError:  # a setting that is no longer there
+            return False
+
+
+def require_baseline(comparison: Comparison, found: Container[str]) -> None:
+    """Ends the program where the first objective, with which the others are compared, is not among those found."""
+    baseline, *_ = comparison.objectives
+    if baseline not in found:
+        print(
+            f"compare_objectives.py: all runs of {baseline} diverged, and the others are compared with it: no table. "
+            "Name another --objective first; what has finished is not trained again.",
+            file=sys.stderr,
+        )
+        sys.exit(ExitCode.DIVERGED)
 
 
 def describe(comparison: Comparison, steps: dict[str, int]) -> dict[str, str]:
@@ -200,8 +248,9 @@ def read_arguments() -> Comparison:
         objectives = dict(read_objective(text) for text in options.objective or OBJECTIVES)
     except (ValueError, OSError, yaml.YAMLError) as error:
         parser.error(f"--objective: {error}")
-    if (options.minutes or options.steps) <= 0:
-        parser.error("--minutes and --steps are above 0")
+    length_asked = options.steps if options.minutes is None else options.minutes
+    if not 0 < length_asked < math.inf:
+        parser.error("--minutes and --steps are finite and above 0")
     return Comparison(
         config=options.config,
         overrides=tuple(options.set),
@@ -223,9 +272,9 @@ def main() -> None:
         sys.exit(2)
     speeds = None if comparison.minutes is None else measure_speeds(comparison)
     steps = choose_steps(comparison, speeds)
+    require_baseline(comparison, steps)
     runs = run_all(comparison, steps)
-    if not runs:
-        sys.exit(ExitCode.DIVERGED)
+    require_baseline(comparison, runs)
     title = f"{Path(comparison.config).stem}: objectives compared"
     print(report(runs, title=title, settings=describe(comparison, steps), speeds=speeds))
 

@@ -64,8 +64,24 @@ class Comparison:
 
 
 def with_shares(text: str, num_steps: int) -> str:
-    """The text with `72%` replaced by that share of the steps."""
-    return re.sub(r"\b(\d+(?:\.\d+)?)%", lambda match: str(round(float(match[1]) / 100 * num_steps)), text)
+    """The text with `72%` replaced by that share of the steps: at least one step, unless it is a share of 0."""
+
+    def steps(match: re.Match[str]) -> str:
+        share = float(match[1]) / 100
+        return str(max(1, round(share * num_steps)) if share else 0)
+
+    return re.sub(r"\b(\d+(?:\.\d+)?)%", steps, text)
+
+
+def absolute_ends(text: str) -> list[str]:
+    """The `until_step` of an objective in YAML that are numbers of steps, not shares of them."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return []  # load_config says what is wrong with it
+    entries = [entry for each in _collections(node) if isinstance(each, yaml.MappingNode) for entry in each.value]
+    numbers = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    return [value.value for key, value in entries if key.value == "until_step" and value.tag in numbers]
 
 
 def read_objective(text: str) -> tuple[str, str]:

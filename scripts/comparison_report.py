@@ -1,7 +1,8 @@
 """The runs of compare_objectives.py as a section of docs/results.md: settings, a table, and what is significant."""
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from finished_runs import FinishedRun
@@ -12,6 +13,9 @@ from mt_trainer.data.evaluation_sets import evaluation_text, read_evaluation_set
 Runs = Mapping[str, Mapping[int, FinishedRun]]
 """By objective, the first to compare with, and by seed."""
 
+TIME_TOLERANCE = 0.05
+"""By how much the training time of an objective may differ from the others' before the report warns."""
+
 TITLES = {"bleu": "BLEU", "chrf": "chrF", "bleu_moses_lowercase": "BLEU, published convention"}
 
 
@@ -19,7 +23,7 @@ def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mappi
     """Markdown.
 
     Args:
-        runs: at least one.
+        runs: at least one of each objective.
         title: of the section.
         settings: what was done, by the words that start the lines of an entry in docs/results.md.
         speeds: seconds a step of each objective in the short runs beforehand; None where there were none.
@@ -27,26 +31,54 @@ def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mappi
     first = next(run for by_seed in runs.values() for run in by_seed.values())
     lines = {**settings, **first.describe_environment()}
     signatures = "\n".join(f"- {TITLES[name]}: `{signature}`" for name, signature in first.signatures.items())
-    return "\n\n".join([f"### {title}", settings_block(lines), table(runs, speeds), NOTES, signatures])
+    warning = [] if speeds is None else time_warning(runs)
+    return "\n\n".join([f"### {title}", settings_block(lines), table(runs, speeds), *warning, NOTES, signatures])
 
 
 NOTES = """\
 Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. ms a step: in the short
-runs beforehand, where a budget of minutes was counted by it. minutes: wall time of training, validations included,
-whatever else ran on the machine. p: that the two systems differ by chance, paired approximate randomisation on BLEU
-(10,000 trials, sacreBLEU), for each seed by itself."""
+runs beforehand, where a budget of minutes was counted by it. training minutes: wall time of the steps alone, whatever
+else ran on the machine; minutes: validations included. BLEU - that of the first objective: mean of the differences
+between runs of the same seed ± their sample standard deviation. p: that the two systems differ by chance, paired
+approximate randomisation on BLEU (10,000 trials, sacreBLEU), for each seed by itself. It says nothing of other seeds,
+and is not corrected for there being several comparisons."""
+
+
+def time_warning(runs: Runs) -> list[str]:
+    """A paragraph that names the objectives whose runs trained longer or shorter than the others', if any."""
+    known = {name: training_minutes(by_seed.values()) for name, by_seed in runs.items()}
+    minutes = {name: statistics.mean(each) for name, each in known.items() if each}
+    found = []
+    for name, own in minutes.items():
+        others = [each for other, each in minutes.items() if other != name]
+        change = own / statistics.mean(others) - 1 if others else 0.0
+        if abs(change) > TIME_TOLERANCE:
+            found.append(f"{name} {own:.1f} minutes, {change:+.0%} against the others")
+    return [f"**Warning: the times are not equal.** A run trained in the mean: {'; '.join(found)}."] if found else []
+
+
+def training_minutes(runs: Iterable[FinishedRun]) -> list[float]:
+    """Of the steps alone of each run for which they are known."""
+    return [run.training_seconds / 60 for run in runs if not math.isnan(run.training_seconds)]
 
 
 def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
-    """A row for each objective: scores on the test sets (on dev, where there is none), NLL, time, significance."""
+    """A row for each objective: scores on the test sets (on dev, where there is none), NLL, time, significance.
+
+    Args:
+        runs: at least one of each objective.
+        speeds: seconds a step of each objective; None leaves the column out.
+    """
     baseline, *_ = runs
     first = next(iter(runs[baseline].values()))
     sets = [name for name in first.scores if name != "dev"] or ["dev"]
     scores = [(name, metric) for name in sets for metric in first.scores[name] if metric != "chrf"]
     titles = ["objective"]
     titles += [f"{name} {TITLES[metric]}" for name, metric in scores]
-    titles += ["dev BLEU", "nll", "steps", *([] if speeds is None else ["ms a step"]), "minutes"]
-    titles += [f"p, {name}, against {baseline}" for name in sets]
+    titles += ["dev BLEU", "nll", "steps", *([] if speeds is None else ["ms a step"])]
+    titles += ["training minutes", "minutes"]
+    for name in sets:
+        titles += [f"{name} BLEU - {baseline}", f"p, {name}, against {baseline}"]
     p_values = {name: chance(runs, name) for name in sets}
     rows = []
     for objective, by_seed in runs.items():
@@ -56,15 +88,30 @@ def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
         cells += [spread([run.dev["bleu"] for run in each], 2), spread([run.dev["nll"] for run in each], 4)]
         cells += [f"{statistics.mean(run.step for run in each):,.0f}"]
         cells += [] if speeds is None else [f"{1000 * speeds[objective]:.0f}"]
-        cells += [spread([run.seconds / 60 for run in each], 1)]
-        cells += [", ".join(f"{p:.4f}" for p in p_values[name].get(objective, [])) or "-" for name in sets]
+        cells += [spread(training_minutes(each), 1), spread([run.seconds / 60 for run in each], 1)]
+        for name in sets:
+            changes = [] if objective == baseline else differences(runs, objective, name)
+            cells += [spread(changes, 2, sign="+")]
+            cells += [", ".join(f"{p:.4f}" for p in p_values[name].get(objective, [])) or "-"]
         rows.append(cells)
     return markdown_table(titles, rows)
 
 
-def spread(values: Sequence[float], digits: int) -> str:
-    """Mean and sample standard deviation, such as `40.13 ± 0.21`; of one value itself."""
-    mean = f"{statistics.mean(values):.{digits}f}"
+def differences(runs: Runs, objective: str, set_name: str) -> list[float]:
+    """By how much the BLEU of an objective's runs lies above that of the first's of the same seed, by seed."""
+    baseline, *_ = runs.values()
+    return [
+        run.scores[set_name]["bleu"] - baseline[seed].scores[set_name]["bleu"]
+        for seed, run in runs[objective].items()
+        if seed in baseline
+    ]
+
+
+def spread(values: Sequence[float], digits: int, *, sign: str = "") -> str:
+    """Mean and sample standard deviation, such as `40.13 ± 0.21`; of one value itself; `-` of none."""
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):{sign}.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 

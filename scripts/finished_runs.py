@@ -1,6 +1,7 @@
 """What the folder of a finished run says of it: for the tables of the experiments."""
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ class FinishedRun:
         num_pairs: that it was trained on.
         step: steps taken.
         seconds: wall time of training, validations included.
-        training_seconds: of the steps alone.
+        training_seconds: of the steps alone; those after the last log point at the mean of those before it. NaN where
+            there is no log point.
         checkpoint: the best, which the scores are of.
         dev: its `nll`, `bleu` and so on.
-        train: the last log point of training: `nll`, `mean_weight` and so on.
+        train: the last log point of training: `nll`, `mean_weight` and so on; empty where there is none.
         scores: in percent, by set and metric.
         signatures: of the metrics.
         environment: of the last start: versions, commit, device.
@@ -44,15 +46,23 @@ class FinishedRun:
         state = json.loads((folder / "checkpoints" / checkpoint / "state.json").read_text())
         timing = _by_step(folder / "timing.jsonl")
         metrics = _by_step(folder / "metrics.jsonl")
+        step = max(step for _, step in timing)
+        windows = window_seconds(folder)
+        logged_steps = sum(steps for steps, _ in windows)
+        logged_seconds = sum(seconds for _, seconds in windows)
         return cls(
             folder=folder,
             num_pairs=json.loads((folder / "data.json").read_text())["counts"]["kept"],
-            step=max(step for _, step in timing),
+            step=step,
             seconds=max(line["seconds"] for line in timing.values()),
-            training_seconds=sum(seconds for _, seconds in window_seconds(folder)),
+            training_seconds=logged_seconds * step / logged_steps if logged_steps else math.nan,
             checkpoint=checkpoint,
             dev=state["dev"],
-            train=max((line for (part, _), line in metrics.items() if part == "train"), key=lambda line: line["step"]),
+            train=max(
+                (line for (part, _), line in metrics.items() if part == "train"),
+                key=lambda line: line["step"],
+                default={},
+            ),
             scores={
                 name: {score["name"]: score["value"] for score in result["scores"]} for name, result in results.items()
             },

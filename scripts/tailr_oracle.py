@@ -28,33 +28,49 @@ NUM_REFERENCES = 500
 
 NUM_CORRUPTED = 500
 
+TEST = "test"
+"""The name of the oracle's text that measures are taken on."""
 
-def mean_bleu(samples: Sequence[Words], references: Sequence[Words]) -> Estimate:
-    """BLEU-4 of the samples against the first `NUM_REFERENCES` references, in percent."""
+
+def mean_bleu(samples: Sequence[Words], references: Sequence[Words], *, of: str) -> Estimate:
+    """BLEU-4 of a model's samples against the first `NUM_REFERENCES` references, in percent.
+
+    Args:
+        of: the model.
+    """
     judge = References(references[:NUM_REFERENCES])
-    return Estimate.mean(100 * np.array([judge.bleu(words) for words in samples]))
+    return Estimate.mean(100 * np.array([judge.bleu(words) for words in samples]), of=of)
 
 
-def self_bleu(samples: Sequence[Words]) -> Estimate:
-    """BLEU-4 of each of the first `NUM_REFERENCES` samples against the others of them, in percent: low is diverse."""
+def self_bleu(samples: Sequence[Words], *, of: str) -> Estimate:
+    """BLEU-4 of each of the first `NUM_REFERENCES` samples against the others of them, in percent: low is diverse.
+
+    The references stay the same in all resamples: a sentence drawn twice would be a reference of itself.
+
+    Args:
+        of: the model.
+    """
     chosen = samples[:NUM_REFERENCES]
     judge = References(chosen)
-    return Estimate.mean(100 * np.array([judge.bleu(words, but=i) for i, words in enumerate(chosen)]))
+    return Estimate.mean(100 * np.array([judge.bleu(words, but=i) for i, words in enumerate(chosen)]), of=of)
 
 
 def sample_measures(
     models: Mapping[str, Transformer], tokenizer: Tokenizer, samples: Mapping[str, Sequence[Words]], test: list[Words]
 ) -> dict[str, dict[str, Estimate]]:
-    """The measures of the paper by model; those of the oracle are what a perfect student would have."""
-    on_test = score(models, tokenizer, test)
+    """The measures of the paper by model; those of the oracle are what a perfect student would have.
+
+    What is measured on the test text is compared in pairs. What is measured on samples is not: each model has its own.
+    """
+    on_test = score(models, tokenizer, test, text=TEST)
     judge = {ORACLE: models[ORACLE]}
     return {
         name: {
-            "PPL_oracle": score(judge, tokenizer, samples[name]).nll_per_token(ORACLE).map(np.exp),
+            "PPL_oracle": score(judge, tokenizer, samples[name], text=name).nll_per_token(ORACLE).map(np.exp),
             "PPL_test": on_test.nll_per_token(name).map(np.exp),
-            "BLEU-4": mean_bleu(samples[name], test),
-            "SelfBLEU-4": self_bleu(samples[name]),
-            "TVD": Estimate.ratio(on_test.tvd[name], on_test.num_tokens),
+            "BLEU-4": mean_bleu(samples[name], test, of=name),
+            "SelfBLEU-4": self_bleu(samples[name], of=name),
+            "TVD": on_test.tvd_per_token(name),
         }
         for name in models
     }
@@ -79,9 +95,9 @@ def main() -> None:
     models = {name: run.model for name, run in runs.items()}
     tokenizer = runs[ORACLE].tokenizers.tgt
     samples = {name: read_words(folder / "samples" / f"{name}.tgt") for name in models}
-    test = read_words(folder / "samples" / "test.tgt")
+    test = read_words(folder / "samples" / f"{TEST}.tgt")
 
-    found = corruption_scores(models, tokenizer, test[:NUM_CORRUPTED])
+    found = corruption_scores(models, tokenizer, test[:NUM_CORRUPTED], text=TEST)
     measures = sample_measures(models, tokenizer, samples, test)
     finished = {name: FinishedRun.read(run.path) for name, run in runs.items()}
     num_own, num_drawn = (finished[name].num_pairs for name in (ORACLE, options.students[0]))

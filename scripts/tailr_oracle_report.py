@@ -15,10 +15,16 @@ DIGITS = {"PPL_oracle": 2, "PPL_test": 2, "BLEU-4": 2, "SelfBLEU-4": 2, "TVD": 4
 SHOWN_LEVELS = (0, 4, 10, 20)
 
 ABOUT_SAMPLES = f"""\
-Every number has a 95 % interval over resamples of the sentences; another seed of training is not in it. PPL_oracle: the
-oracle's perplexity on the model's samples; PPL_test: the model's on text of the oracle; BLEU-4 and SelfBLEU-4: of the
-samples, against text of the oracle and against each other; TVD: mean total variation distance to the oracle's next
-word, after its own prefixes. The row `{ORACLE}` is of more samples from it: what a perfect student would have."""
+PPL_oracle: the oracle's perplexity on the model's samples; PPL_test: the model's on text of the oracle; BLEU-4 and
+SelfBLEU-4: of the samples, against text of the oracle and against each other; TVD: mean total variation distance to the
+oracle's next word, after its own prefixes. The row `{ORACLE}` is of more samples from it: what a perfect student would
+have.
+
+Every number has a 95 % interval over resamples of the sentences. Differences of PPL_test and TVD are paired; the others
+are not, for each model has samples of its own. (They are drawn with the same random numbers: where students are alike,
+those intervals are rather too wide.) There is one seed of training for each student, and what another would give is in
+no interval. The intervals of BLEU-4 and SelfBLEU-4 hold the references fixed. TaiLr takes its weights from the training
+pass, with dropout; the paper's came from an evaluation pass."""
 
 ABOUT_CORRUPTION = """\
 Log-likelihood of corrupted text in nats per token, after so many edits of each sentence: the oracle's, by how much the
@@ -64,7 +70,10 @@ def run_table(runs: Mapping[str, FinishedRun]) -> str:
 
 
 def sample_table(measures: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """The measures of all models, and by how much the other students differ from the first."""
+    """The measures of all models, and by how much the other students differ from the first.
+
+    Differences over the same text are paired, others not (`bootstrap`).
+    """
     rows = [[name, *(row[key].show(places) for key, places in DIGITS.items())] for name, row in measures.items()]
     _, first, *others = measures
     for name in others:

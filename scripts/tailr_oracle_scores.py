@@ -32,18 +32,24 @@ class Scores:
     """Sums over the tokens of each of S sentences, the end mark included, by the name of the model.
 
     Attributes:
+        text: name of what the sentences were taken from.
         nll: -log p, in nats.
         tvd: total variation distance between the model's distribution of the next token and the oracle's.
         num_tokens: of each sentence.
     """
 
+    text: str
     nll: dict[str, Numbers]
     tvd: dict[str, Numbers]
     num_tokens: Numbers
 
     def nll_per_token(self, name: str) -> Estimate:
         """In nats, over all sentences."""
-        return Estimate.ratio(self.nll[name], self.num_tokens)
+        return Estimate.ratio(self.nll[name], self.num_tokens, of=self.text)
+
+    def tvd_per_token(self, name: str) -> Estimate:
+        """Mean distance to the oracle's distribution of the next token, over all sentences."""
+        return Estimate.ratio(self.tvd[name], self.num_tokens, of=self.text)
 
     def excess(self, name: str) -> Estimate:
         """By how much a model's log-likelihood of a token lies above the oracle's, in nats."""
@@ -51,14 +57,21 @@ class Scores:
 
 
 @torch.inference_mode()
-def score(models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Sequence[Words]) -> Scores:
-    """What all models make of the same sentences. The order of the sentences is lost, but the same for all models."""
+def score(models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Sequence[Words], *, text: str) -> Scores:
+    """What all models make of the same sentences, in their order.
+
+    Args:
+        text: name of what the sentences were taken from.
+    """
     device = models[ORACLE].output_weight.device
     (source,) = tokenizer.encode([SOURCE])
-    texts = tokenizer.encode([" ".join(words) for words in sentences])
+    ids = tokenizer.encode([" ".join(words) for words in sentences])
+    # pad_pairs sorts by length, and leaves what is sorted already as it is.
+    order = np.argsort([len(each) for each in ids], kind="stable")
+    pairs = [(source, ids[index]) for index in order]
     special = {"pad_id": tokenizer.pad_id, "bos_id": tokenizer.bos_id, "eos_id": tokenizer.eos_id}
     columns: dict[tuple[str, str], list[Numbers]] = {}
-    for batch in pad_pairs([(source, text) for text in texts], batch_tokens=BATCH_TOKENS, **special):
+    for batch in pad_pairs(pairs, batch_tokens=BATCH_TOKENS, **special):
         batch = batch.to(device)
         is_real = batch.tgt_segments != 0
         row_of_token = is_real.nonzero()[:, 0]
@@ -75,8 +88,10 @@ def score(models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Se
         for key, values in per_token.items():
             sums = torch.zeros(len(is_real), dtype=torch.float64, device=device)
             columns.setdefault(key, []).append(sums.index_add_(0, row_of_token, values.double()).cpu().numpy())
-    joined = {key: np.concatenate(parts) for key, parts in columns.items()}
+    place = np.argsort(order)  # of each sentence among the sorted
+    joined = {key: np.concatenate(parts)[place] for key, parts in columns.items()}
     return Scores(
+        text=text,
         nll={name: joined[name, "nll"] for name in models},
         tvd={name: joined[name, "tvd"] for name in models},
         num_tokens=joined["", "num_tokens"],
@@ -84,9 +99,9 @@ def score(models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Se
 
 
 def corruption_scores(
-    models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Sequence[Words]
+    models: Mapping[str, Transformer], tokenizer: Tokenizer, sentences: Sequence[Words], *, text: str
 ) -> dict[str, list[Scores]]:
-    """What the models make of ever more corrupted text: for each corruption, by level."""
+    """What the models make of ever more corrupted sentences of a text: for each corruption, by level."""
     vocabulary = tokenizer.decode([[index] for index in range(NUM_SPECIAL, tokenizer.vocab_size)])
     edits: dict[str, Edit] = {
         "repetition": repeat_a_word,
@@ -94,6 +109,8 @@ def corruption_scores(
         "substitution": substitute_a_word(vocabulary),
     }
     return {
-        name: [score(models, tokenizer, text) for text in corrupted(sentences, edit, levels=LEVELS, seed=1)]
+        name: [
+            score(models, tokenizer, level, text=text) for level in corrupted(sentences, edit, levels=LEVELS, seed=1)
+        ]
         for name, edit in edits.items()
     }

@@ -1,6 +1,7 @@
 """compare_objectives.py: the settings of its runs, how it goes on where it was, and what it reports. Nothing trains."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import pytest
 import compare_objectives
 from compare_objectives import seconds_per_step
 from comparison import OBJECTIVES, Comparison, read_objective, with_shares
-from comparison_report import chance, spread, table
+from comparison_report import chance, report, spread, table
 from finished_runs import FinishedRun, window_seconds
 from mt_trainer.config import load_config
 from mt_trainer.config.resolved import to_yaml
@@ -60,6 +61,10 @@ class StandIn:
         bleu = 10 * settings.runtime.seed + (settings.training.max_steps or 0) / 100
         write_run(folder, to_yaml(settings), settings.training.max_steps or 0, step_seconds, bleu)
         return 0
+
+    def folders(self) -> list[str]:
+        """The setting of the run folder in each call."""
+        return [next(each for each in call if "run_folder" in each) for call in self.calls]
 
 
 def write_run(folder: Path, config: str, num_steps: int, step_seconds: float, bleu: float) -> None:
@@ -113,6 +118,8 @@ def test_percentages_are_shares_of_the_steps() -> None:
     assert with_shares(text, 1000) == (
         "[{name: cross_entropy, until_step: 720}, {name: tailr, gamma: {end_step: 125}, epsilon: 0.1}]"
     )
+    # A stage has at least one step, also in the 60 steps of a measurement; what begins at 0% begins at once.
+    assert with_shares("{start_step: 0%, until_step: 0.5%}", 60) == "{start_step: 0, until_step: 1}"
 
 
 def test_an_objective_is_given_inline_or_in_a_file(tmp_path: Path) -> None:
@@ -153,8 +160,7 @@ def test_steps_follow_from_measured_speed(
 ) -> None:
     objectives = ("--objective", "ce={name: cross_entropy}", "--objective", "ls={name: label_smoothing}")
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives)
-    folders = [next(each for each in call if "run_folder" in each) for call in stand_in.calls]
-    assert folders == ["runtime.run_folder=out/speed"] * 8 + [
+    assert stand_in.folders() == ["runtime.run_folder=out/speed"] * 8 + [
         "runtime.run_folder=out/ce_seed_1",
         "runtime.run_folder=out/ls_seed_1",
     ]
@@ -167,7 +173,7 @@ def test_steps_follow_from_measured_speed(
 
     stand_in.calls.clear()
     run(monkeypatch, config, "--minutes", "0.1", "--out", "out", *objectives, "--objective", "b={name: brier}")
-    assert [next(each for each in call if "run_folder" in each) for call in stand_in.calls] == [
+    assert stand_in.folders() == [
         *["runtime.run_folder=out/speed"] * 4,
         "runtime.run_folder=out/b_seed_1",
     ]
@@ -204,19 +210,22 @@ def test_an_interrupted_comparison_goes_on_and_prints_one_table(
     assert "Config      small.yaml" in lines
     assert "Budget      the same number of steps: ce 100, focal 100" in lines
     assert any(line.startswith("Versions    Python 3.11, torch 2.13.0; mt_trainer 0.1.0, commit abc") for line in lines)
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    rows = rows_of(printed.out)
     assert rows[0] == [
         "objective",
         "phrasebook_test BLEU",
         "dev BLEU",
         "nll",
         "steps",
+        "training minutes",
         "minutes",
+        "phrasebook_test BLEU - ce",
         "p, phrasebook_test, against ce",
     ]
     # BLEU 11 and 31; 100 steps of 10 ms, the first ten slower by a factor of ten, and a validation of 1 s.
-    numbers = ["21.00 ± 14.14", "20.00 ± 14.14", "2.1000 ± 1.4142", "100", "0.0 ± 0.0"]
-    assert rows[2:] == [["ce", *numbers, "-"], ["focal", *numbers, "1.0000, 1.0000"]]
+    numbers = ["21.00 ± 14.14", "20.00 ± 14.14", "2.1000 ± 1.4142", "100", "0.0 ± 0.0", "0.0 ± 0.0"]
+    assert rows[2:] == [["ce", *numbers, "-", "-"], ["focal", *numbers, "+0.00 ± 0.00", "1.0000, 1.0000"]]
+    assert "not corrected for there being several comparisons" in printed.out.replace("\n", " ")
 
 
 def test_a_diverged_run_is_left_out(
@@ -238,11 +247,79 @@ def test_a_diverged_run_is_left_out(
     run(monkeypatch, *arguments)
     printed = capsys.readouterr()
     assert "ce_seed_1: diverged" in printed.err
-    assert "| ce | 21.00 | 20.00 | 2.1000 | 100 | 0.0 | - |" in printed.out.splitlines()
-    stand_in.status = lambda folder: 3
+    assert "| ce | 21.00 | 20.00 | 2.1000 | 100 | 0.0 | 0.0 | - | - |" in printed.out.splitlines()
+
+
+@pytest.mark.parametrize("length", [("--steps", "100"), ("--minutes", "0.1")])
+def test_without_a_run_of_the_baseline_nothing_is_compared(
+    length: tuple[str, str],
+    config: str,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    baseline, other = ("--objective", "ce={name: cross_entropy}"), ("--objective", "b={name: brier}")
+    stand_in.status = lambda folder: 3 if "objective={name: cross_entropy}" in stand_in.calls[-1] else 0
+    common = (config, *length, "--seeds", "1", "2", "--out", "out")
     with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, *arguments[:-4], "--out", "other", *arguments[-2:])
+        run(monkeypatch, *common, *baseline, *other)
     assert stopped.value.code == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "all runs of ce diverged" in printed.err
+    assert "Name another --objective first" in printed.err
+    if length[0] == "--minutes":  # found before anything is trained
+        assert set(stand_in.folders()) == {"runtime.run_folder=out/speed"}
+    run(monkeypatch, *common, *other, *baseline)
+    assert "| b | " in capsys.readouterr().out
+
+
+def test_unequal_times_are_said(
+    config: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of label smoothing takes twice as long as when its speed was measured; validations do not count."""
+    objectives = ("--objective", "ce={name: cross_entropy}", "--objective", "b={name: brier}")
+    objectives += ("--objective", "ls={name: label_smoothing}")
+    arguments = (config, "--minutes", "2", "--out", "out", *objectives)
+    run(monkeypatch, *arguments)
+    printed = capsys.readouterr().out
+    assert "not equal" not in printed
+    assert [row[-4:-2] for row in rows_of(printed)[2:]] == [["2.0", "2.0"]] * 3
+
+    timing = Path("out/ls_seed_1/timing.jsonl")
+    lines = [json.loads(line) for line in timing.read_text().splitlines()]
+    for line in lines:
+        line["tokens_per_second"] = line.get("tokens_per_second", 0) / 2
+    timing.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run(monkeypatch, *arguments)
+    printed = capsys.readouterr().out
+    (warning,) = (line for line in printed.splitlines() if "not equal" in line)
+    assert "ls 4.1 minutes, +101% against the others" in warning
+    assert "ce 2.0 minutes, -34% against the others" in warning
+    # With the same number of steps nobody expects the same time.
+    runs = {name: {1: FinishedRun.read(Path("out") / f"{name}_seed_1")} for name in ("ce", "ls")}
+    assert "not equal" not in report(runs, title="x", settings={}, speeds=None)
+
+
+def test_the_difference_from_the_baseline_is_paired_by_seed(config: str, tmp_path: Path) -> None:
+    settings = to_yaml(load_config(config))
+    bleus = {"first": {1: 20.0, 2: 30.0, 3: 40.0}, "second": {1: 20.5, 3: 41.5}, "third": {2: 29.0}, "fourth": {9: 1.0}}
+    runs = {}
+    for name, by_seed in bleus.items():
+        for seed, bleu in by_seed.items():
+            write_run(tmp_path / f"{name}_{seed}", settings, 20, 1.0, bleu)
+        runs[name] = {seed: FinishedRun.read(tmp_path / f"{name}_{seed}") for seed in by_seed}
+    titles, _, *rows = rows_of(table(runs, None))
+    place = titles.index("phrasebook_test BLEU - first")
+    assert [row[place] for row in rows] == ["-", "+1.00 ± 0.71", "-1.00", "-"]
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of a table in markdown."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+STAGES = "a=[{name: cross_entropy, until_step: 13000}, {name: brier}]"
 
 
 @pytest.mark.parametrize(
@@ -251,6 +328,16 @@ def test_a_diverged_run_is_left_out(
         (("--steps", "9", "--objective", "a={name: tailr, gamma: 2}"), "gamma"),
         (("--steps", "9", "--objective", "a={name: tailr}", "--set", "training.max_steps=null"), "max_steps"),
         (("--steps", "0"), "above 0"),
+        (("--minutes", "0"), "above 0"),
+        (("--minutes", "-1"), "above 0"),
+        (("--minutes", "nan"), "above 0"),
+        (("--minutes", "inf"), "above 0"),
+        (("--minutes", "1", "--objective", STAGES), "write a share of them, such as `until_step: 72%`"),
+        (("--steps", "900", "--objective", STAGES), "objective a, in a run of 900 steps:"),
+        (
+            ("--minutes", "1", "--objective", "a=[{name: brier, until"),
+            "objective a, in a run of 60 steps, in which",
+        ),
         (("--objective", "a={name: tailr}"), "--minutes"),
         (("--steps", "9", "--objective", "tailr"), "not of the form"),
         (("--steps", "9", "--objective", "a=nowhere.yaml"), "nowhere.yaml"),
@@ -286,6 +373,39 @@ def test_a_folder_keeps_to_its_settings(
             run(monkeypatch, *changed)
         assert f"belongs to another comparison (other: {said})" in capsys.readouterr().err
     run(monkeypatch, config, "--out", "out", "--objective", "b={name: brier}", "--steps", "50", "--seeds", "2")
+
+
+def test_a_folder_of_an_older_version_goes_on(
+    config: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting that did not exist then has its default now; comparison.json stays as that version reads it."""
+    arguments = (config, "--out", "out", "--objective", "a={name: tailr}", "--steps", "50")
+    run(monkeypatch, *arguments)
+    path = Path("out/comparison.json")
+    settings = json.loads(path.read_text())
+    older = settings["recipe"].replace("  recompute_activations: false\n", "")
+    assert older != settings["recipe"]
+    path.write_text(json.dumps(settings | {"recipe": older}))
+    run(monkeypatch, *arguments)
+    assert json.loads(path.read_text())["recipe"] == older
+    for other in (older.replace("dropout: 0", "dropout: 0.5"), older + "old_setting: 1\n"):
+        path.write_text(json.dumps(settings | {"recipe": other}))
+        with pytest.raises(SystemExit):
+            run(monkeypatch, *arguments)
+        assert "(other: recipe)" in capsys.readouterr().err
+
+
+def test_steps_after_the_last_log_point_take_their_time_too(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "", 60, 0.5, 1.0)
+    dev = json.dumps({"step": 66, "part": "dev", "seconds": 99.0})
+    timing = tmp_path / "run" / "timing.jsonl"
+    timing.write_text(timing.read_text() + dev + "\n")
+    assert FinishedRun.read(tmp_path / "run").training_seconds == pytest.approx(75.0 * 66 / 60)
+    timing.write_text(dev + "\n")
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    short = FinishedRun.read(tmp_path / "run")  # as of a run shorter than training.log_every_steps
+    assert math.isnan(short.training_seconds)
+    assert (short.step, short.train) == (66, {})
 
 
 def test_the_first_steps_and_validations_are_not_in_the_speed(tmp_path: Path) -> None:
@@ -348,3 +468,4 @@ while :; do sleep 0.1; done
 def test_spread_of_one_value_is_the_value() -> None:
     assert spread([40.126], 2) == "40.13"
     assert spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+    assert spread([], 1) == "-"

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import tailr_oracle_scores
 from mt_trainer.config.model import ModelConfig
 from mt_trainer.model import Transformer, build_transformer
 from tailr_oracle import mean_bleu, sample_measures, self_bleu
-from tailr_oracle_report import corruption_table, draw, sample_table
+from tailr_oracle_report import DIGITS, corruption_table, draw, sample_table
 from tailr_oracle_scores import LEVELS, ORACLE, corruption_scores, score
 from tailr_oracle_text import (
     References,
@@ -101,8 +102,8 @@ def test_self_bleu_leaves_the_sentence_itself_out() -> None:
         others = References(sentences[:i] + sentences[i + 1 :])
         assert judge.bleu(words, but=i) == pytest.approx(others.bleu(words), abs=1e-15)
     assert judge.bleu(sentences[0], but=0) == 1.0  # its double is still there
-    assert self_bleu(sentences).value == pytest.approx(100 * (2 + judge.bleu(sentences[1], but=1)) / 4)
-    assert mean_bleu(sentences[:1], sentences).value == 100.0
+    assert self_bleu(sentences, of="student").value == pytest.approx(100 * (2 + judge.bleu(sentences[1], but=1)) / 4)
+    assert mean_bleu(sentences[:1], sentences, of="student").value == 100.0
 
 
 def tiny_model(vocab_size: int, seed: int) -> Transformer:
@@ -112,10 +113,11 @@ def tiny_model(vocab_size: int, seed: int) -> Transformer:
     return build_transformer(config, **sizes).eval()
 
 
-def test_scores_are_those_of_each_sentence_alone() -> None:
+def test_scores_are_those_of_each_sentence_alone_in_the_order_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailr_oracle_scores, "BATCH_TOKENS", 14)  # two sentences at most in a batch
     tokenizer = word_tokenizer(TEXT)
     models = {name: tiny_model(tokenizer.vocab_size, seed) for seed, name in enumerate((ORACLE, "student"))}
-    scores = score(models, tokenizer, TEXT)
+    scores = score(models, tokenizer, TEXT, text="test")
     (source,) = tokenizer.encode(["go"])
     expected = []
     for ids in tokenizer.encode([" ".join(words) for words in TEXT]):
@@ -130,12 +132,26 @@ def test_scores_are_those_of_each_sentence_alone() -> None:
         nll = [float(F.nll_loss(each, labels, reduction="sum")) for each in log_p.values()]
         expected.append([*nll, float(distance), float(len(labels))])
     columns = [scores.nll[ORACLE], scores.nll["student"], scores.tvd["student"], scores.num_tokens]
-    found = sorted(zip(*columns, strict=True))
-    assert np.array(found) == pytest.approx(np.array(sorted(tuple(row) for row in expected)), rel=1e-4)
+    assert np.stack(columns, axis=1) == pytest.approx(np.array(expected), rel=1e-4)
     assert scores.tvd[ORACLE].tolist() == [0.0] * 4
     means = np.array(expected).sum(axis=0) / sum(row[3] for row in expected)
     assert scores.nll_per_token("student").value == pytest.approx(means[1], rel=1e-4)
     assert scores.excess("student").value == pytest.approx(means[0] - means[1], abs=1e-4)
+
+
+def test_only_what_is_measured_on_one_text_is_paired() -> None:
+    """Two students that are one model, and drew the same: what they differ by on the test text is nothing, always."""
+    tokenizer = word_tokenizer(TEXT)
+    student = tiny_model(tokenizer.vocab_size, 1)
+    models = {ORACLE: tiny_model(tokenizer.vocab_size, 0), "first": student, "second": student}
+    measures = sample_measures(models, tokenizer, dict.fromkeys(models, TEXT), TEXT[1:])
+    changes = {key: measures["second"][key] - measures["first"][key] for key in DIGITS}
+    assert {key: change.value for key, change in changes.items()} == dict.fromkeys(DIGITS, 0.0)
+    paired = [key for key, change in changes.items() if change.interval == (0.0, 0.0)]
+    assert paired == ["PPL_test", "TVD"]
+
+    (levels, *_) = corruption_scores(models, tokenizer, TEXT, text="test").values()
+    assert (levels[1].excess("second") - levels[1].excess("first")).interval == (0.0, 0.0)
 
 
 def test_tables_and_figure_have_every_model_and_corruption(tmp_path: Path) -> None:
@@ -154,7 +170,7 @@ def test_tables_and_figure_have_every_model_and_corruption(tmp_path: Path) -> No
         "tailr_1e-3 - cross_entropy",
     ]
 
-    found = corruption_scores(models, tokenizer, TEXT)
+    found = corruption_scores(models, tokenizer, TEXT, text="test")
     assert {name: len(levels) for name, levels in found.items()} == dict.fromkeys(
         ("repetition", "deletion", "substitution"), len(LEVELS)
     )
