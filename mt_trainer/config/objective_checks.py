@@ -13,6 +13,7 @@ from mt_trainer.config.objective import (
     ConfidencePenaltyConfig,
     DistillationConfig,
     ErrorNormTruncationConfig,
+    FocalConfig,
     GraduatedLabelSmoothingConfig,
     LabelSmoothingConfig,
     LossTruncationConfig,
@@ -24,6 +25,7 @@ from mt_trainer.config.objective import (
     StagesConfig,
     WeightedLabelSmoothingConfig,
 )
+from mt_trainer.config.objective.scheduled import largest, smallest
 from mt_trainer.config.schema import TrainConfig
 from mt_trainer.config.section import Section
 
@@ -188,9 +190,38 @@ def _shares_are_the_whole(objective: WeightedLabelSmoothingConfig, key: Key) -> 
 @check(GraduatedLabelSmoothingConfig, "high_threshold", "low_threshold")
 def _thresholds_are_ordered(objective: GraduatedLabelSmoothingConfig, key: Key) -> Contradiction | None:
     low, high = objective.low_threshold, objective.high_threshold
-    if low <= high:
+    if isinstance(low, float) and isinstance(high, float):
+        if low <= high:
+            return None
+        return Contradiction(f"{key('high_threshold')} {high:g} is less than `low_threshold` {low:g}", "exchange them")
+    # Apart at both ends, two numbers that go the same course are apart all the way.
+    is_apart = all(lower <= upper for lower, upper in zip(_ends(low), _ends(high), strict=True))
+    if (is_apart and _course(low) == _course(high)) or largest(low) <= smallest(high):
         return None
-    return Contradiction(f"{key('high_threshold')} {high:g} is less than `low_threshold` {low:g}", "exchange them")
+    return Contradiction(
+        f"{key('high_threshold')} may fall below `low_threshold`, which goes as far as {largest(low):g}",
+        "keep them apart, or let both follow the same schedule between the same steps",
+    )
+
+
+def _course(number: float | NumberSchedule) -> tuple[str, int, int] | None:
+    """What share of its way a number has gone at any step; None for a plain one."""
+    return (number.schedule, number.start_step, number.end_step) if isinstance(number, NumberSchedule) else None
+
+
+def _ends(number: float | NumberSchedule) -> tuple[float, float]:
+    return (number.start, number.end) if isinstance(number, NumberSchedule) else (number, number)
+
+
+@check(FocalConfig, "gamma")
+def _exponent_keeps_out_of_the_gap(objective: FocalConfig, key: Key) -> Contradiction | None:
+    gamma = objective.gamma
+    if not isinstance(gamma, NumberSchedule) or gamma.schedule == "step" or smallest(gamma) >= 1 or largest(gamma) == 0:
+        return None
+    return Contradiction(
+        f"{key('gamma')} goes through the values between 0 and 1, where the slope is infinite at p = 1",
+        "let it go from 1 upwards, or jump with `schedule: step`",
+    )
 
 
 @check(ConfidencePenaltyConfig, "threshold", "prior")
@@ -244,7 +275,7 @@ def _skew_has_an_effect(objective: DistillationConfig, key: Key) -> Contradictio
     if objective.skew is None or objective.divergence not in ("forward_kl", "reverse_kl", "tv"):
         return None
     return Contradiction(
-        f"{key('skew')} {objective.skew:g} has no effect: the divergence is `{objective.divergence}`",
+        f"{key('skew')} has no effect: the divergence is `{objective.divergence}`",
         "leave it out, or take a skewed divergence, `symmetric_kl` or `js`",
     )
 

@@ -83,6 +83,12 @@ def forms_of_number(annotation: Any) -> dict[str, Any]:
     return {"number": float, "schedule": schedules[0]} if schedules else {}
 
 
+def numbers_of(section: Section) -> dict[str, float | NumberSchedule | None]:
+    """The numbers of a section that may follow a schedule, as they are set; None where it says `null`."""
+    fields = type(section).model_fields.items()
+    return {name: getattr(section, name) for name, info in fields if forms_of_number(bare(info.annotation))}
+
+
 def tag_of(section: type[Section]) -> str | None:
     """The key that tells a variant from its siblings, such as `name`; None for a section that is no variant."""
     for name, info in section.model_fields.items():
@@ -184,10 +190,11 @@ def _kind(annotation: Any, choices: tuple[str, ...]) -> str:
 
 def _bounds(info: FieldInfo) -> str:
     metadata = info.metadata
-    if forms_of_number(info.annotation):
-        _, *metadata = get_args(get_args(info.annotation)[0])
-        [field] = [entry for entry in metadata if isinstance(entry, FieldInfo)]
-        metadata = field.metadata
+    annotation = bare(info.annotation)
+    if forms_of_number(annotation):
+        _, *others = get_args(get_args(annotation)[0])
+        [field] = [entry for entry in others if isinstance(entry, FieldInfo)]
+        metadata = [*field.metadata, *others]
     for entry in metadata:
         if isinstance(entry, Bounds):
             return entry.text

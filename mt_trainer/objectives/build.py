@@ -1,7 +1,7 @@
 """From the config to an objective. Only this file and those of `building/` see a config."""
 
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from torch import Tensor
 
@@ -30,6 +30,8 @@ from mt_trainer.config.objective import (
     UnlikelihoodConfig,
     WeightedLabelSmoothingConfig,
 )
+from mt_trainer.config.objective.scheduled import largest
+from mt_trainer.config.settings import numbers_of
 from mt_trainer.objectives.building.smoothed import (
     Vocabulary,
     build_class_weighted,
@@ -40,15 +42,15 @@ from mt_trainer.objectives.building.smoothed import (
     cross_entropy_objective,
     label_smoothing_objective,
 )
-from mt_trainer.objectives.building.varying import in_stages, with_z_loss
+from mt_trainer.objectives.building.varying import OfNumbers, in_stages, scheduled, with_z_loss
 from mt_trainer.objectives.building.weighted import (
-    build_anti_focal,
+    anti_focal_objective,
     build_error_norm_truncation,
-    build_focal,
     build_gold_delta,
     build_loss_truncation,
-    build_mixce,
     build_tailr,
+    focal_objective,
+    mixce_objective,
 )
 from mt_trainer.objectives.formulas.divergences import distillation, ghost_distillation, r_drop, sparse_distillation
 from mt_trainer.objectives.formulas.earth_mover import earth_mover
@@ -91,14 +93,19 @@ def build_objective(
 
 
 def _build(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjective:
-    return with_z_loss(_build_alone(config, vocabulary), config.z_loss)
+    alone_of = _of_numbers(config, vocabulary)
+
+    def objective_of(z_loss: float, **numbers: Any) -> AnyObjective:
+        return with_z_loss(alone_of(**numbers), z_loss)
+
+    return scheduled(objective_of, numbers_of(config))
 
 
-def _build_alone(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjective:
-    """One objective, without the z-loss."""
+def _of_numbers(config: SingleObjective, vocabulary: Vocabulary) -> OfNumbers:
+    """One objective, without the z-loss, as a function of all numbers of its config that may follow a schedule."""
     match config:
         case CrossEntropyConfig():
-            return cross_entropy_objective()
+            return cross_entropy_objective
         case LabelSmoothingConfig():
             return build_label_smoothing(config, vocabulary)
         case ClassWeightedConfig():
@@ -106,19 +113,19 @@ def _build_alone(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjectiv
         case WeightedLabelSmoothingConfig():
             return build_weighted_label_smoothing(config, vocabulary)
         case GraduatedLabelSmoothingConfig():
-            return build_graduated_label_smoothing(config, vocabulary)
+            return build_graduated_label_smoothing(vocabulary)
         case ConfidencePenaltyConfig():
             return build_confidence_penalty(config, vocabulary)
         case TaiLrConfig():
             return build_tailr(config, vocabulary)
         case MixCEConfig():
-            return build_mixce(config)
+            return mixce_objective
         case GoldDeltaConfig():
             return build_gold_delta(config, vocabulary)
         case FocalConfig():
-            return build_focal(config)
+            return focal_objective
         case AntiFocalConfig():
-            return build_anti_focal(config)
+            return anti_focal_objective
         case ErrorNormTruncationConfig():
             return build_error_norm_truncation(config, vocabulary)
         case LossTruncationConfig():
@@ -126,30 +133,35 @@ def _build_alone(config: SingleObjective, vocabulary: Vocabulary) -> AnyObjectiv
         case BrierConfig() | SphericalConfig():
             return _score(config, vocabulary)
         case EarthMoverConfig():
-            return _earth_mover(config)
+            return partial(_earth_mover, config)
         case UnlikelihoodConfig():
             return _unlikelihood(config, vocabulary)
         case RDropConfig():
-            return _r_drop(config, vocabulary)
+            return partial(_r_drop, config, vocabulary.size)
         case DistillationConfig():
-            return _distillation(config)
+            return partial(_distillation, config)
         case SparseDistillationConfig():
-            return _sparse_distillation(config)
+            return partial(_sparse_distillation, config)
         case _:
             assert_never(config)
 
 
-def _score(config: BrierConfig | SphericalConfig, vocabulary: Vocabulary) -> Objective:
-    epsilon, size = config.epsilon, vocabulary.size
+def _score(config: BrierConfig | SphericalConfig, vocabulary: Vocabulary) -> OfNumbers:
+    size, can_smooth = vocabulary.size, largest(config.epsilon) > 0
     is_brier = isinstance(config, BrierConfig)
     score = "S(v) = sum p^2 - 2 p_v" if is_brier else "S(v) = -p_v / sqrt(sum p^2)"
-    smooth = f"(1 - {epsilon:g}) S(y) + {epsilon:g} mean_v S(v) + {epsilon / size:.3g} sum_(p_v < {epsilon / size:.3g})"
-    return Objective(
-        partial(brier if is_brier else spherical, epsilon=epsilon, vocab_size=size),
-        frozenset({Statistic.SUM_SQ_PROB, Statistic.TAIL_NLL} if epsilon else {Statistic.SUM_SQ_PROB}),
-        formula=f"{config.name} score: {f'{smooth}(-log p_v)' if epsilon else 'S(y)'},  {score}",
-        constants=Constants(tail_below=epsilon / size if epsilon else None),
-    )
+
+    def objective_of(epsilon: float) -> Objective:
+        below = epsilon / size
+        smooth = f"(1 - {epsilon:g}) S(y) + {epsilon:g} mean_v S(v) + {below:.3g} sum_(p_v < {below:.3g})(-log p_v)"
+        return Objective(
+            partial(brier if is_brier else spherical, epsilon=epsilon, vocab_size=size),
+            frozenset({Statistic.SUM_SQ_PROB, Statistic.TAIL_NLL} if can_smooth else {Statistic.SUM_SQ_PROB}),
+            formula=f"{config.name} score: {smooth if can_smooth else 'S(y)'},  {score}",
+            constants=Constants(tail_below=below if can_smooth else None),
+        )
+
+    return objective_of
 
 
 def _earth_mover(config: EarthMoverConfig) -> Objective:
@@ -163,46 +175,52 @@ def _earth_mover(config: EarthMoverConfig) -> Objective:
     )
 
 
-def _unlikelihood(config: UnlikelihoodConfig, vocabulary: Vocabulary) -> Objective:
-    epsilon = config.epsilon
-    smoothed = f"(1 - {epsilon:g}) nll + {epsilon:g} mean_v(-log p_v)" if epsilon else "nll"
-    return Objective(
-        partial(unlikelihood, alpha=config.alpha, epsilon=epsilon),
-        frozenset({Statistic.GATHERED_LOGITS, Statistic.PRIOR_LOGIT} if epsilon else {Statistic.GATHERED_LOGITS}),
-        formula=f"unlikelihood: {smoothed} + {config.alpha:g} sum_(c before y)(-log(1 - p_c))",
-        constants=vocabulary.uniform if epsilon else Constants(),
-        source=Source.PREVIOUS_TARGETS,
-    )
+def _unlikelihood(config: UnlikelihoodConfig, vocabulary: Vocabulary) -> OfNumbers:
+    can_smooth = largest(config.epsilon) > 0
+    needs = frozenset({Statistic.GATHERED_LOGITS, Statistic.PRIOR_LOGIT} if can_smooth else {Statistic.GATHERED_LOGITS})
+    constants = vocabulary.uniform if can_smooth else Constants()
+
+    def objective_of(alpha: float, epsilon: float) -> Objective:
+        smoothed = f"(1 - {epsilon:g}) nll + {epsilon:g} mean_v(-log p_v)" if can_smooth else "nll"
+        return Objective(
+            partial(unlikelihood, alpha=alpha, epsilon=epsilon),
+            needs,
+            formula=f"unlikelihood: {smoothed} + {alpha:g} sum_(c before y)(-log(1 - p_c))",
+            constants=constants,
+            source=Source.PREVIOUS_TARGETS,
+        )
+
+    return objective_of
 
 
-def _r_drop(config: RDropConfig, vocabulary: Vocabulary) -> PairObjective:
-    epsilon = smoothing_epsilon(config.convention, epsilon=config.epsilon, num_pieces=vocabulary.size)
+def _r_drop(config: RDropConfig, vocab_size: int, *, alpha: float, epsilon: float) -> PairObjective:
+    mass = smoothing_epsilon(config.convention, epsilon=epsilon, num_pieces=vocab_size)
     return PairObjective(
-        partial(r_drop, alpha=config.alpha, epsilon=epsilon),
+        partial(r_drop, alpha=alpha, epsilon=mass),
         other="dropout",
-        formula=f"R-Drop: LS(p) + LS(q) + {config.alpha:g} (KL(p || q) + KL(q || p)) / 2,  "
-        f"LS = (1 - {epsilon:.6g}) nll + {epsilon:.6g} mean_v(-log p_v)",
+        formula=f"R-Drop: LS(p) + LS(q) + {alpha:g} (KL(p || q) + KL(q || p)) / 2,  "
+        f"LS = (1 - {mass:.6g}) nll + {mass:.6g} mean_v(-log p_v)",
     )
 
 
-def _distillation(config: DistillationConfig) -> PairObjective:
-    mix, temperature = config.mix, config.temperature
+def _distillation(config: DistillationConfig, *, mix: float, skew: float | None, temperature: float) -> PairObjective:
+    share = config.official_skew if skew is None else skew
     tempered = f" at temperature {temperature:g}, times its square" if temperature != 1 else ""
-    skew = f" ({config.share:g})" if config.divergence not in ("forward_kl", "reverse_kl", "tv") else ""
+    skewed = f" ({share:g})" if config.divergence not in ("forward_kl", "reverse_kl", "tv") else ""
     return PairObjective(
-        partial(distillation, divergence=config.divergence, mix=mix, skew=config.share, temperature=temperature),
+        partial(distillation, divergence=config.divergence, mix=mix, skew=share, temperature=temperature),
         other="teacher",
-        formula=f"distillation: (1 - {mix:g}) nll + {mix:g} {config.divergence}{skew} to the teacher{tempered}",
+        formula=f"distillation: (1 - {mix:g}) nll + {mix:g} {config.divergence}{skewed} to the teacher{tempered}",
     )
 
 
-def _sparse_distillation(config: SparseDistillationConfig) -> Objective:
+def _sparse_distillation(config: SparseDistillationConfig, *, mix: float) -> Objective:
     pieces = f"{config.num_pieces} {'best pieces' if config.method == 'top' else 'draws'} of the teacher"
     rest = " and one class for all others" if config.ghost else ""
     return Objective(
-        partial(ghost_distillation if config.ghost else sparse_distillation, mix=config.mix),
+        partial(ghost_distillation if config.ghost else sparse_distillation, mix=mix),
         frozenset({Statistic.GATHERED_LOGITS}),
-        formula=f"sparse distillation: (1 - {config.mix:g}) nll + {config.mix:g} sum_k t_k(-log p_k), {pieces}{rest}",
+        formula=f"sparse distillation: (1 - {mix:g}) nll + {mix:g} sum_k t_k(-log p_k), {pieces}{rest}",
         source=Source.TEACHER,
         teacher_pieces=TeacherPieces(config.num_pieces, config.method),
     )

@@ -448,8 +448,10 @@ def test_a_limit_in_epochs_alone(tmp_path: Path) -> None:
 
 MEMORY = (
     "objective={name: loss_truncation, fraction: 0.3, window: 60, min_count: 60}",
-    "objective={name: error_norm_truncation, fraction: 0.2, window: 500, min_count: 300, start_step: 3}",
-    "objective={name: r_drop, alpha: 2.0}",
+    "objective={name: error_norm_truncation, fraction: {schedule: linear, start: 0.1, end: 0.4, end_step: 10}, "
+    "window: 500, min_count: 300, start_step: 3}",
+    "objective={name: r_drop, alpha: {schedule: cosine, start: 0, end: 4, end_step: 10}, "
+    "z_loss: {schedule: linear, start: 0.001, end: 0, start_step: 4, end_step: 8}}",
     "objective={name: tailr, weight_from: eval, gamma: {schedule: linear, start: 0.0, end: 0.5, end_step: 10}}",
     "objective=[{name: unlikelihood, until_step: 5}, {name: loss_truncation, window: 60, min_count: 30}]",
 )

@@ -80,13 +80,10 @@ def copy(tmp_path: Path) -> Path:
     added = {match[1]: match[2] for text in SNIPPETS if (match := re.match(r"# added to (\S+)\n(.*)", text, re.S))}
     assert len(added) == 3
     imports = {
-        "mt_trainer/config/objective/scores.py": (
-            "from mt_trainer.config.objective.scheduled import ScheduledAmount\n"
-        ),
+        "mt_trainer/config/objective/scores.py": "",
         "mt_trainer/objectives/formulas/scores.py": "",
         "mt_trainer/objectives/build.py": (
             "from mt_trainer.config.objective.scores import ExpectedErrorConfig\n"
-            "from mt_trainer.objectives.building.varying import scheduled\n"
             "from mt_trainer.objectives.formulas.scores import expected_error\n"
         ),
     }

@@ -2,6 +2,13 @@
 
 from typing import Literal
 
+from mt_trainer.config.objective.scheduled import (
+    ScheduledAmount,
+    ScheduledFraction,
+    ScheduledPart,
+    ScheduledPositiveAmount,
+    ScheduledShare,
+)
 from mt_trainer.config.objective.z_loss import Z_LOSS
 from mt_trainer.config.section import Section, required, setting
 
@@ -10,12 +17,12 @@ class RDropConfig(Section):
     """R-Drop (Liang et al., NeurIPS 2021): two passes with different dropout are drawn to each other."""
 
     name: Literal["r_drop"] = required("Regularised dropout.")
-    alpha: float = setting(5.0, "Weight of the divergence between the passes.", ge=0.0)
-    epsilon: float = setting(0.1, "Label smoothing of either pass.", ge=0.0, lt=1.0)
+    alpha: ScheduledAmount = setting(5.0, "Weight of the divergence between the passes.")
+    epsilon: ScheduledShare = setting(0.1, "Label smoothing of either pass.")
     convention: Literal["torch", "fairseq"] = setting(
         "torch", "Label smoothing as in the official repository (`torch`) or in fairseq's port of it (`fairseq`)."
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class DistillationConfig(Section):
@@ -26,24 +33,20 @@ class DistillationConfig(Section):
     divergence: Literal[
         "forward_kl", "reverse_kl", "symmetric_kl", "skewed_forward_kl", "skewed_reverse_kl", "js", "tv"
     ] = setting("forward_kl", "How the distance to the teacher is measured.")
-    mix: float = setting(0.5, "Share of the divergence; the rest is cross-entropy with the reference.", ge=0.0, le=1.0)
-    skew: float | None = setting(
+    mix: ScheduledFraction = setting(0.5, "Share of the divergence; the rest is cross-entropy with the reference.")
+    skew: ScheduledPart | None = setting(
         None,
         "Share of the distribution that stands first in a skewed divergence, of the model's in `js`, of the reverse "
         "one in `symmetric_kl`; null for the official 0.1 of the skewed ones and 0.9 of the others.",
-        gt=0.0,
-        lt=1.0,
     )
-    temperature: float = setting(
-        1.0, "Both distributions are tempered by it, and the divergence multiplied by its square.", gt=0.0
+    temperature: ScheduledPositiveAmount = setting(
+        1.0, "Both distributions are tempered by it, and the divergence multiplied by its square."
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
     @property
-    def share(self) -> float:
-        """`skew`, or the official one where it is null."""
-        if self.skew is not None:
-            return self.skew
+    def official_skew(self) -> float:
+        """What holds where `skew` is null."""
         return 0.9 if self.divergence in ("symmetric_kl", "js") else 0.1
 
 
@@ -56,8 +59,6 @@ class SparseDistillationConfig(Section):
         "sample", "Which pieces: the teacher's best (`top`, biased), or draws from it, counted (`sample`, unbiased)."
     )
     num_pieces: int = setting(12, "Pieces or draws a token.", unit="pieces", ge=1, le=1024)
-    mix: float = setting(
-        0.5, "Share of the distillation; the rest is cross-entropy with the reference.", ge=0.0, le=1.0
-    )
+    mix: ScheduledFraction = setting(0.5, "Share of the distillation; the rest is cross-entropy with the reference.")
     ghost: bool = setting(False, "With `top`: one more class for the mass of all other pieces.")
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS

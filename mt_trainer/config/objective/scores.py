@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from mt_trainer.config.objective.scheduled import ScheduledAmount, ScheduledShare
 from mt_trainer.config.objective.z_loss import Z_LOSS
 from mt_trainer.config.section import Section, required, setting
 
@@ -10,16 +11,16 @@ class BrierConfig(Section):
     """Brier score (Shao et al., ICML 2024); for fine-tuning: from scratch it does worse than cross-entropy."""
 
     name: Literal["brier"] = required("Brier score.")
-    epsilon: float = setting(0.1, "Score smoothing, with a log term for pieces below epsilon / V.", ge=0.0, lt=1.0)
-    z_loss: float = Z_LOSS
+    epsilon: ScheduledShare = setting(0.1, "Score smoothing, with a log term for pieces below epsilon / V.")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class SphericalConfig(Section):
     """Spherical score (Shao et al., ICML 2024); for fine-tuning: from scratch it does worse than cross-entropy."""
 
     name: Literal["spherical"] = required("Spherical score.")
-    epsilon: float = setting(0.1, "Score smoothing, with a log term for pieces below epsilon / V.", ge=0.0, lt=1.0)
-    z_loss: float = Z_LOSS
+    epsilon: ScheduledShare = setting(0.1, "Score smoothing, with a log term for pieces below epsilon / V.")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class EarthMoverConfig(Section):
@@ -30,13 +31,13 @@ class EarthMoverConfig(Section):
     adaptive: bool = setting(
         True, "Take the label's own probability out of the distance's value, as the official adaptive versions do."
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class UnlikelihoodConfig(Section):
     """Token-level unlikelihood (Welleck et al., ICLR 2020): pieces already said in the sentence are pushed down."""
 
     name: Literal["unlikelihood"] = required("Unlikelihood of repetitions.")
-    alpha: float = setting(1.0, "Weight of the unlikelihood; 0 is label smoothing.", ge=0.0)
-    epsilon: float = setting(0.0, "Label smoothing beside it (torch convention).", ge=0.0, lt=1.0)
-    z_loss: float = Z_LOSS
+    alpha: ScheduledAmount = setting(1.0, "Weight of the unlikelihood; 0 is label smoothing.")
+    epsilon: ScheduledShare = setting(0.0, "Label smoothing beside it (torch convention).")
+    z_loss: ScheduledAmount = Z_LOSS

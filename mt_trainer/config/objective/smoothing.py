@@ -2,7 +2,12 @@
 
 from typing import Literal
 
-from mt_trainer.config.objective.scheduled import ScheduledAmount, ScheduledShare
+from mt_trainer.config.objective.scheduled import (
+    ScheduledAmount,
+    ScheduledFraction,
+    ScheduledPositiveAmount,
+    ScheduledShare,
+)
 from mt_trainer.config.objective.z_loss import Z_LOSS
 from mt_trainer.config.section import Section, required, setting
 
@@ -11,7 +16,7 @@ class CrossEntropyConfig(Section):
     """Negative log-likelihood of the reference."""
 
     name: Literal["cross_entropy"] = required("Plain cross-entropy.")
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class LabelSmoothingConfig(Section):
@@ -31,7 +36,7 @@ class LabelSmoothingConfig(Section):
         min_length=1,
     )
     prior_temperature: float = setting(1.0, "T of the unigram prior count^(1/T); large T makes it even.", gt=0.0)
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class ClassWeightedConfig(Section):
@@ -40,7 +45,7 @@ class ClassWeightedConfig(Section):
     name: Literal["class_weighted"] = required("Class weights.")
     weights: str = required("File of V weights >= 0, one a line; a token counts by its label's.", min_length=1)
     epsilon: ScheduledShare = setting(0.1, "Label smoothing beside it, weighted likewise.")
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class WeightedLabelSmoothingConfig(Section):
@@ -57,19 +62,19 @@ class WeightedLabelSmoothingConfig(Section):
         "`target`, `common`, `source` or `none`.",
         min_length=1,
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class GraduatedLabelSmoothingConfig(Section):
     """Label smoothing (Wang et al., ACL 2020) whose epsilon grows with the probability of the token's label."""
 
     name: Literal["graduated_label_smoothing"] = required("Graduated label smoothing.")
-    low_threshold: float = setting(0.3, "Probability below which the lowest epsilon is taken.", ge=0.0, le=1.0)
-    high_threshold: float = setting(0.7, "Probability above which the highest epsilon is taken.", ge=0.0, le=1.0)
-    low_epsilon: float = setting(0.0, "Epsilon of improbable labels.", ge=0.0, lt=1.0)
-    middle_epsilon: float = setting(0.1, "Epsilon between the thresholds.", ge=0.0, lt=1.0)
-    high_epsilon: float = setting(0.3, "Epsilon of probable labels.", ge=0.0, lt=1.0)
-    z_loss: float = Z_LOSS
+    low_threshold: ScheduledFraction = setting(0.3, "Probability below which the lowest epsilon is taken.")
+    high_threshold: ScheduledFraction = setting(0.7, "Probability above which the highest epsilon is taken.")
+    low_epsilon: ScheduledShare = setting(0.0, "Epsilon of improbable labels.")
+    middle_epsilon: ScheduledShare = setting(0.1, "Epsilon between the thresholds.")
+    high_epsilon: ScheduledShare = setting(0.3, "Epsilon of probable labels.")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class ConfidencePenaltyConfig(Section):
@@ -77,10 +82,10 @@ class ConfidencePenaltyConfig(Section):
 
     name: Literal["confidence_penalty"] = required("Confidence penalty.")
     beta: ScheduledAmount = setting(2.5, "Weight of the entropy.")
-    threshold: float | None = setting(
-        None, "Penalise only an entropy below this; null for always.", unit="nats", gt=0.0
+    threshold: ScheduledPositiveAmount | None = setting(
+        None, "Penalise only an entropy below this; null for always.", unit="nats"
     )
     prior: Literal["uniform", "unigram"] = setting(
         "uniform", "Distribution drawn to: `uniform` is the entropy itself, `unigram` how often a piece is a label."
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS

@@ -1,12 +1,17 @@
 """Objectives that count some tokens less than others, or not at all."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator
-
-from mt_trainer.config.objective.scheduled import ScheduledFraction
+from mt_trainer.config.objective.scheduled import (
+    ScheduledAmount,
+    ScheduledErrorNorm,
+    ScheduledExponent,
+    ScheduledFraction,
+    ScheduledPart,
+    ScheduledShare,
+)
 from mt_trainer.config.objective.z_loss import Z_LOSS
-from mt_trainer.config.section import Bounds, Section, required, setting
+from mt_trainer.config.section import Section, required, setting
 
 
 class TaiLrConfig(Section):
@@ -15,55 +20,49 @@ class TaiLrConfig(Section):
     name: Literal["tailr"] = required("Total-variation guided weights.")
     gamma: ScheduledFraction = setting(0.1, "Trade-off: 0 is maximum likelihood, 1 weights by the probability itself.")
     min_weight: ScheduledFraction = setting(0.3, "Floor of the token weight, so that training from scratch can start.")
-    epsilon: float = setting(0.1, "Label smoothing beside it (torch convention, not weighted).", ge=0.0, lt=1.0)
+    epsilon: ScheduledShare = setting(0.1, "Label smoothing beside it (torch convention, not weighted).")
     weight_from: Literal["train", "eval"] = setting(
         "train",
         "Pass that the weights come from: `train` is that of the loss, as in the released code; `eval` one more "
         "without dropout, as in the paper's experiments.",
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class MixCEConfig(Section):
     """MixCE (Zhang et al., ACL 2023): tokens weighted by eta + (1 - eta) of their own probability."""
 
     name: Literal["mixce"] = required("Forward and reverse cross-entropy mixed.")
-    eta: float = setting(0.5, "Share of the forward cross-entropy: 1 is maximum likelihood.", ge=0.0, le=1.0)
-    z_loss: float = Z_LOSS
+    eta: ScheduledFraction = setting(0.5, "Share of the forward cross-entropy: 1 is maximum likelihood.")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class GoldDeltaConfig(Section):
     """GOLD-delta (Pang & He, ICLR 2021): tokens weighted by their own probability, with a floor."""
 
     name: Literal["gold_delta"] = required("Off-policy policy gradient with a constant reward.")
-    min_weight: float = setting(0.2, "Floor of the token weight.", ge=0.0, le=1.0)
-    epsilon: float = setting(0.1, "Label smoothing beside it (torch convention, not weighted).", ge=0.0, lt=1.0)
-    z_loss: float = Z_LOSS
-
-
-def _zero_or_at_least_one(gamma: float) -> float:
-    if 0 < gamma < 1:
-        raise ValueError("the slope is infinite where p = 1")
-    return gamma
+    min_weight: ScheduledFraction = setting(0.2, "Floor of the token weight.")
+    epsilon: ScheduledShare = setting(0.1, "Label smoothing beside it (torch convention, not weighted).")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class FocalConfig(Section):
     """Focal loss (Lin et al. 2017): tokens weighted by (1 - p)^gamma, with gradient through the weight."""
 
     name: Literal["focal"] = required("Focal loss.")
-    gamma: Annotated[float, AfterValidator(_zero_or_at_least_one), Bounds("x = 0 or x >= 1")] = setting(
-        1.0, "Exponent: 0 is cross-entropy; between 0 and 1 the slope is infinite where p = 1.", ge=0.0
+    gamma: ScheduledExponent = setting(
+        1.0, "Exponent: 0 is cross-entropy; between 0 and 1 the slope is infinite where p = 1."
     )
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class AntiFocalConfig(Section):
     """Anti-focal loss (Raunak et al., Findings of EMNLP 2020): tokens weighted by (1 + alpha p)^gamma."""
 
     name: Literal["anti_focal"] = required("Anti-focal loss.")
-    alpha: float = setting(0.5, "How much probable tokens gain; 0 is cross-entropy.", ge=0.0)
-    gamma: float = setting(1.0, "Exponent; 0 is cross-entropy.", ge=0.0)
-    z_loss: float = Z_LOSS
+    alpha: ScheduledAmount = setting(0.5, "How much probable tokens gain; 0 is cross-entropy.")
+    gamma: ScheduledAmount = setting(1.0, "Exponent; 0 is cross-entropy.")
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class ErrorNormTruncationConfig(Section):
@@ -73,14 +72,11 @@ class ErrorNormTruncationConfig(Section):
     """
 
     name: Literal["error_norm_truncation"] = required("Tokens with a large error left out.")
-    threshold: float | None = setting(
-        None, "Longest error vector that counts; it lies between 0 and 1.415.", gt=0.0, le=1.415
+    threshold: ScheduledErrorNorm | None = setting(
+        None, "Longest error vector that counts; it lies between 0 and 1.415."
     )
-    fraction: float | None = setting(
-        None,
-        "Share of tokens left out, the longest of those seen lately; null where there is a threshold.",
-        gt=0.0,
-        lt=1.0,
+    fraction: ScheduledPart | None = setting(
+        None, "Share of tokens left out, the longest of those seen lately; null where there is a threshold."
     )
     window: int = setting(
         100_000, "With a fraction: newest tokens that say what is long.", unit="tokens", ge=1, le=10_000_000
@@ -88,21 +84,21 @@ class ErrorNormTruncationConfig(Section):
     min_count: int = setting(
         10_000, "With a fraction: nothing is left out before so many tokens are known.", unit="tokens", ge=1
     )
-    epsilon: float = setting(0.1, "Label smoothing, left out with its token.", ge=0.0, lt=1.0)
+    epsilon: ScheduledShare = setting(0.1, "Label smoothing, left out with its token.")
     convention: Literal["torch", "fairseq"] = setting(
         "fairseq", "Label smoothing as in the official code, a fork of fairseq, or in torch."
     )
     start_step: int = setting(0, "Steps trained on all tokens first.", unit="steps", ge=0)
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS
 
 
 class LossTruncationConfig(Section):
     """Loss truncation (Kang & Hashimoto, ACL 2020): the sentences with the highest mean NLL are left out."""
 
     name: Literal["loss_truncation"] = required("Sentences with a large loss left out.")
-    fraction: float = setting(0.4, "Share of sentences left out.", gt=0.0, lt=1.0)
+    fraction: ScheduledPart = setting(0.4, "Share of sentences left out.")
     window: int = setting(10_000, "Newest sentences that say what is high.", unit="sentences", ge=1, le=10_000_000)
     min_count: int = setting(10_000, "Nothing is left out before so many sentences are known.", unit="sentences", ge=1)
-    epsilon: float = setting(0.0, "Label smoothing (torch convention).", ge=0.0, lt=1.0)
+    epsilon: ScheduledShare = setting(0.0, "Label smoothing (torch convention).")
     start_step: int = setting(0, "Steps trained on all sentences first.", unit="steps", ge=0)
-    z_loss: float = Z_LOSS
+    z_loss: ScheduledAmount = Z_LOSS

@@ -73,8 +73,8 @@ def published_as(objective: SingleObjective) -> str | None:
             return "masked label smoothing of Chen et al., ACL 2022 (chenllliang/MLS)"
         case TaiLrConfig(gamma=0.0, epsilon=0.0) | TaiLrConfig(min_weight=1.0, epsilon=0.0):
             return "cross-entropy"
-        case TaiLrConfig(gamma=0.0) | TaiLrConfig(min_weight=1.0):
-            return f"label smoothing {objective.epsilon:g} in torch's convention"
+        case TaiLrConfig(gamma=0.0, epsilon=float(epsilon)) | TaiLrConfig(min_weight=1.0, epsilon=float(epsilon)):
+            return f"label smoothing {epsilon:g} in torch's convention"
         case TaiLrConfig(gamma=0.1, min_weight=0.3, epsilon=0.1):
             return "the official recipe for IWSLT14 de-en"
         case TaiLrConfig(gamma=1e-7, min_weight=0.2, epsilon=0.0):

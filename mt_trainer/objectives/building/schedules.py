@@ -29,4 +29,5 @@ def number_at(
             share = 0.0
         case _:
             assert_never(schedule)
-    return (1 - share) * start + share * end
+    number = (1 - share) * start + share * end
+    return min(max(number, min(start, end)), max(start, end))  # rounding must not leave the bounds of the ends

@@ -9,12 +9,12 @@ from torch import Tensor
 from mt_trainer.config.objective import (
     ClassWeightedConfig,
     ConfidencePenaltyConfig,
-    GraduatedLabelSmoothingConfig,
     LabelSmoothingConfig,
     WeightedLabelSmoothingConfig,
 )
+from mt_trainer.config.objective.scheduled import largest
 from mt_trainer.errors import ConfigError, Problem
-from mt_trainer.objectives.building.varying import largest, scheduled
+from mt_trainer.objectives.building.varying import OfNumbers
 from mt_trainer.objectives.building.vocabulary_files import read_groups, read_prior, read_weights
 from mt_trainer.objectives.formulas.confidence_penalty import (
     confidence_penalty,
@@ -100,25 +100,22 @@ def label_smoothing_objective(
     if not 0 <= epsilon < 1:
         raise ValueError(f"smoothing {epsilon} is outside 0 <= smoothing < 1")
     config = LabelSmoothingConfig(name="label_smoothing", epsilon=epsilon, convention=convention)
-    return build_label_smoothing(config, Vocabulary(vocab_size, pad_id))
+    return build_label_smoothing(config, Vocabulary(vocab_size, pad_id))(epsilon=epsilon)
 
 
-def build_label_smoothing(config: LabelSmoothingConfig, vocabulary: Vocabulary) -> Objective:
+def build_label_smoothing(config: LabelSmoothingConfig, vocabulary: Vocabulary) -> Callable[..., Objective]:
     """Any convention and prior."""
     if largest(config.epsilon) == 0:
-        return cross_entropy_objective()
+        return lambda epsilon: cross_entropy_objective()
     if config.convention == "kl":
-        return scheduled(partial(_kl, constants=vocabulary.uniform, size=vocabulary.size), epsilon=config.epsilon)
+        return partial(_kl, constants=vocabulary.uniform, size=vocabulary.size)
     prior, prior_nll = _prior(config, config.convention, vocabulary)
-    return scheduled(
-        partial(
-            _smoothed,
-            convention=config.convention,
-            num_pieces=int((prior > 0).sum()) if config.prior == "target_side" else vocabulary.size,
-            constants=Constants(prior=prior),
-            prior_nll=prior_nll,
-        ),
-        epsilon=config.epsilon,
+    return partial(
+        _smoothed,
+        convention=config.convention,
+        num_pieces=int((prior > 0).sum()) if config.prior == "target_side" else vocabulary.size,
+        constants=Constants(prior=prior),
+        prior_nll=prior_nll,
     )
 
 
@@ -162,26 +159,27 @@ def _kl(*, epsilon: float, constants: Constants, size: int) -> Objective:
     )
 
 
-def build_class_weighted(config: ClassWeightedConfig, vocabulary: Vocabulary) -> Objective:
+def build_class_weighted(config: ClassWeightedConfig, vocabulary: Vocabulary) -> OfNumbers:
     """Class weights of a file."""
     weights = read_weights(config.weights, vocab_size=vocabulary.size)
+    mean_weight, least_weight = weights.mean().item(), weights.min().item()
     can_smooth = largest(config.epsilon) > 0
     constants = Constants(prior=weights / weights.sum() if can_smooth else None, per_label=weights)
 
-    def make(epsilon: float) -> Objective:
+    def objective_of(epsilon: float) -> Objective:
         terms = f"(1 - {epsilon:g}) w_y nll + {epsilon:g} mean_v(-w_v log p_v)" if can_smooth else "w_y nll"
         return Objective(
-            partial(class_weighted, epsilon=epsilon, mean_weight=weights.mean().item()),
+            partial(class_weighted, epsilon=epsilon, mean_weight=mean_weight),
             frozenset({Statistic.PRIOR_LOGIT} if can_smooth else ()),
             formula=f"class weights: {terms}, w from {config.weights}",
             constants=constants,
-            weight=TokenWeight(class_weight, floor=weights.min().item()),
+            weight=TokenWeight(class_weight, floor=least_weight),
         )
 
-    return scheduled(make, epsilon=config.epsilon)
+    return objective_of
 
 
-def build_weighted_label_smoothing(config: WeightedLabelSmoothingConfig, vocabulary: Vocabulary) -> Objective:
+def build_weighted_label_smoothing(config: WeightedLabelSmoothingConfig, vocabulary: Vocabulary) -> OfNumbers:
     """Groups from a file, or from the counts of both sides.
 
     Raises:
@@ -194,7 +192,7 @@ def build_weighted_label_smoothing(config: WeightedLabelSmoothingConfig, vocabul
     constants = Constants(prior=shared_prior(config, groups))
     own_share = config.target_share / max(1, groups.count("target"))
 
-    def make(alpha: float) -> Objective:
+    def objective_of(alpha: float) -> Objective:
         return Objective(
             partial(weighted_label_smoothing, alpha=alpha, own_share=own_share),
             frozenset({Statistic.PRIOR_LOGIT}),
@@ -204,7 +202,7 @@ def build_weighted_label_smoothing(config: WeightedLabelSmoothingConfig, vocabul
             constants=constants,
         )
 
-    return scheduled(make, alpha=config.alpha)
+    return objective_of
 
 
 def shared_prior(config: WeightedLabelSmoothingConfig, groups: list[PieceGroup]) -> Tensor:
@@ -230,35 +228,43 @@ def shared_prior(config: WeightedLabelSmoothingConfig, groups: list[PieceGroup])
     return group_prior(groups, shares={name: share for name, share in shares.items() if share > 0})
 
 
-def build_graduated_label_smoothing(config: GraduatedLabelSmoothingConfig, vocabulary: Vocabulary) -> Objective:
+def build_graduated_label_smoothing(vocabulary: Vocabulary) -> OfNumbers:
     """Smoothing by the probability of the label."""
-    thresholds = (config.low_threshold, config.high_threshold)
-    epsilons = (config.low_epsilon, config.middle_epsilon, config.high_epsilon)
-    return Objective(
-        partial(graduated_label_smoothing, thresholds=thresholds, epsilons=epsilons),
-        frozenset({Statistic.PRIOR_LOGIT}),
-        formula=f"graduated label smoothing: (1 - e) nll + e {UNIFORM_NLL},  e = {epsilons[0]:g} where "
-        f"p_y < {thresholds[0]:g}, {epsilons[2]:g} where p_y > {thresholds[1]:g}, else {epsilons[1]:g}, held constant",
-        constants=vocabulary.uniform,
-    )
+    constants = vocabulary.uniform
+
+    def objective_of(
+        low_threshold: float, high_threshold: float, low_epsilon: float, middle_epsilon: float, high_epsilon: float
+    ) -> Objective:
+        thresholds, epsilons = (low_threshold, high_threshold), (low_epsilon, middle_epsilon, high_epsilon)
+        return Objective(
+            partial(graduated_label_smoothing, thresholds=thresholds, epsilons=epsilons),
+            frozenset({Statistic.PRIOR_LOGIT}),
+            formula=f"graduated label smoothing: (1 - e) nll + e {UNIFORM_NLL},  e = {low_epsilon:g} where "
+            f"p_y < {low_threshold:g}, {high_epsilon:g} where p_y > {high_threshold:g}, else {middle_epsilon:g}, "
+            "held constant",
+            constants=constants,
+        )
+
+    return objective_of
 
 
-def build_confidence_penalty(config: ConfidencePenaltyConfig, vocabulary: Vocabulary) -> Objective:
+def build_confidence_penalty(config: ConfidencePenaltyConfig, vocabulary: Vocabulary) -> OfNumbers:
     """Plain, thresholded or drawn to the unigram distribution."""
-    needs, constants = {Statistic.ENTROPY}, Constants()
-    function: Callable[..., Tensor]
+    needs, constants = frozenset({Statistic.ENTROPY}), Constants()
     if config.prior == "unigram":
         unigram = unigram_prior(vocabulary.counts("target").clamp(min=1), temperature=1.0)
-        function, term, constants = unigram_confidence_penalty, "KL(p || u), u ~ count", Constants(values=unigram.log())
-        needs.add(Statistic.EXPECTED_VALUE)
-    elif config.threshold is not None:
-        function = partial(thresholded_confidence_penalty, threshold=config.threshold)
-        term = f"max(0, {config.threshold:g} - H(p))"
-    else:
-        function, term = confidence_penalty, "(-H(p))"
+        needs, constants = needs | {Statistic.EXPECTED_VALUE}, Constants(values=unigram.log())
 
-    def make(beta: float) -> Objective:
+    def objective_of(beta: float, threshold: float | None) -> Objective:
+        function: Callable[..., Tensor]
+        if config.prior == "unigram":
+            function, term = unigram_confidence_penalty, "KL(p || u), u ~ count"
+        elif threshold is not None:
+            function = partial(thresholded_confidence_penalty, threshold=threshold)
+            term = f"max(0, {threshold:g} - H(p))"
+        else:
+            function, term = confidence_penalty, "(-H(p))"
         formula = f"confidence penalty: nll + {beta:g} {term}"
-        return Objective(partial(function, beta=beta), frozenset(needs), formula=formula, constants=constants)
+        return Objective(partial(function, beta=beta), needs, formula=formula, constants=constants)
 
-    return scheduled(make, beta=config.beta)
+    return objective_of

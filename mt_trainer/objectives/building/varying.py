@@ -1,6 +1,6 @@
 """Objectives that change with the step: numbers on a schedule, stages, and what is added to any objective."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,35 +18,38 @@ from mt_trainer.objectives.objective import (
     TokenFunction,
 )
 
-Number = float | NumberSchedule
-"""A number of a config: fixed, or on a schedule."""
+OfNumbers = Callable[..., AnyObjective]
+"""Numbers by the names that they have in the config -> the objective with these filled in.
+
+It is called for every step of a schedule: what is large, such as a prior, it holds and does not build.
+"""
 
 
-def largest(number: Number) -> float:
-    """The largest value that a number takes."""
-    return max(number.start, number.end) if isinstance(number, NumberSchedule) else number
+def scheduled(objective_of: OfNumbers, numbers: Mapping[str, float | NumberSchedule | None]) -> AnyObjective:
+    """`objective_of(**numbers)` with each number as it stands at the step.
 
-
-def scheduled(make: Callable[..., Objective], **numbers: Number) -> Objective:
-    """`make(**numbers)` with each number as it stands at the step.
-
-    `make` is called for every step: what is large, such as a prior, it should hold, not build.
+    Args:
+        objective_of: what it makes may change with the step beside its numbers.
+        numbers: of the config; None where it says `null`.
     """
     schedules = {name: number for name, number in numbers.items() if isinstance(number, NumberSchedule)}
     if not schedules:
-        return make(**numbers)
+        return objective_of(**numbers)
 
-    def at(step: int) -> Objective:
-        current = {name: number_at(step, **schedule.model_dump()) for name, schedule in schedules.items()}
-        return replace(make(**(numbers | current)), parameters=current)
+    def numbers_at(step: int) -> dict[str, float]:
+        return {name: number_at(step, **schedule.model_dump()) for name, schedule in schedules.items()}
+
+    def at(step: int) -> AnyObjective:
+        current = numbers_at(step)
+        return replace(objective_of(**{**numbers, **current}).at(step), parameters=current, varies=None)
 
     course = ", ".join(
         f"{name} {schedule.schedule} from {schedule.start:g} to {schedule.end:g} "
         f"over steps {schedule.start_step} to {schedule.end_step}"
         for name, schedule in schedules.items()
     )
-    first = at(1)
-    return replace(first, formula=f"{first.formula}  [at step 1; {course}]", varies=at)
+    formula = objective_of(**{**numbers, **numbers_at(1)}).formula
+    return replace(at(1), formula=f"{formula}  [at step 1; {course}]", varies=at)
 
 
 def after(start_step: int, before: Objective, then: Objective) -> Objective:

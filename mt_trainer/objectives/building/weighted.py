@@ -1,20 +1,20 @@
 """From the config of an objective that weights or leaves out tokens to the objective."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from mt_trainer.config.objective import (
-    AntiFocalConfig,
     ErrorNormTruncationConfig,
-    FocalConfig,
     GoldDeltaConfig,
+    LabelSmoothingConfig,
     LossTruncationConfig,
-    MixCEConfig,
     TaiLrConfig,
 )
-from mt_trainer.objectives.building.smoothed import UNIFORM_NLL, Vocabulary, label_smoothing_objective
-from mt_trainer.objectives.building.varying import after, scheduled
+from mt_trainer.config.objective.scheduled import ShareSchedule, largest
+from mt_trainer.objectives.building.smoothed import UNIFORM_NLL, Vocabulary, build_label_smoothing
+from mt_trainer.objectives.building.varying import OfNumbers, after
 from mt_trainer.objectives.formulas.smoothing import SmoothingConvention, smoothing_epsilon
 from mt_trainer.objectives.formulas.token_weights import (
     anti_focal,
@@ -37,61 +37,67 @@ from mt_trainer.objectives.objective import Objective, Source, TokenWeight, Trun
 from mt_trainer.objectives.token_inputs import Constants
 
 
-def build_tailr(config: TaiLrConfig, vocabulary: Vocabulary) -> Objective:
+def build_tailr(config: TaiLrConfig, vocabulary: Vocabulary) -> OfNumbers:
     """TaiLr, its weights from the training pass or from one in evaluation mode."""
-    epsilon, constants = config.epsilon, _smoothing_constants(config.epsilon, vocabulary)
+    can_smooth = largest(config.epsilon) > 0
+    needs, constants = _smoothing(vocabulary, can_smooth=can_smooth)
     source = Source.EVALUATION_PASS if config.weight_from == "eval" else Source.LABELS
     p, where = ("q", ",  q = p_y without dropout") if config.weight_from == "eval" else ("p_y", "")
 
-    def make(gamma: float, min_weight: float) -> Objective:
+    def objective_of(gamma: float, min_weight: float, epsilon: float) -> Objective:
         return Objective(
             partial(tailr, gamma=gamma, min_weight=min_weight, epsilon=epsilon),
-            _smoothing_needs(epsilon),
-            formula=f"TaiLr: {_weighted(epsilon)},  w = clamp({p} / ({gamma:g} + (1 - {gamma:g}) {p}), "
-            f"{min_weight:g}, 1) held constant{where}",
+            needs,
+            formula=f"TaiLr: {_weighted(epsilon, can_smooth=can_smooth)},  "
+            f"w = clamp({p} / ({gamma:g} + (1 - {gamma:g}) {p}), {min_weight:g}, 1) held constant{where}",
             constants=constants,
             weight=TokenWeight(partial(tailr_weight, gamma=gamma, min_weight=min_weight), floor=min_weight),
             source=source,
         )
 
-    return scheduled(make, gamma=config.gamma, min_weight=config.min_weight)
+    return objective_of
 
 
-def build_mixce(config: MixCEConfig) -> Objective:
+def mixce_objective(eta: float) -> Objective:
     """MixCE."""
     return Objective(
-        partial(mixce, eta=config.eta),
+        partial(mixce, eta=eta),
         frozenset(),
-        formula=f"MixCE: w nll,  w = {config.eta:g} + (1 - {config.eta:g}) p_y held constant",
-        weight=TokenWeight(partial(mixce_weight, eta=config.eta), floor=config.eta),
+        formula=f"MixCE: w nll,  w = {eta:g} + (1 - {eta:g}) p_y held constant",
+        weight=TokenWeight(partial(mixce_weight, eta=eta), floor=eta),
     )
 
 
-def build_gold_delta(config: GoldDeltaConfig, vocabulary: Vocabulary) -> Objective:
+def build_gold_delta(config: GoldDeltaConfig, vocabulary: Vocabulary) -> OfNumbers:
     """GOLD-delta."""
-    floor = config.min_weight
-    return Objective(
-        partial(gold_delta, min_weight=floor, epsilon=config.epsilon),
-        _smoothing_needs(config.epsilon),
-        formula=f"GOLD-delta: {_weighted(config.epsilon)},  w = clamp(p_y, {floor:g}, 1) held constant",
-        constants=_smoothing_constants(config.epsilon, vocabulary),
-        weight=TokenWeight(partial(gold_delta_weight, min_weight=floor), floor=floor),
-    )
+    can_smooth = largest(config.epsilon) > 0
+    needs, constants = _smoothing(vocabulary, can_smooth=can_smooth)
+
+    def objective_of(min_weight: float, epsilon: float) -> Objective:
+        return Objective(
+            partial(gold_delta, min_weight=min_weight, epsilon=epsilon),
+            needs,
+            formula=f"GOLD-delta: {_weighted(epsilon, can_smooth=can_smooth)},  "
+            f"w = clamp(p_y, {min_weight:g}, 1) held constant",
+            constants=constants,
+            weight=TokenWeight(partial(gold_delta_weight, min_weight=min_weight), floor=min_weight),
+        )
+
+    return objective_of
 
 
-def build_focal(config: FocalConfig) -> Objective:
+def focal_objective(gamma: float) -> Objective:
     """Focal loss."""
     return Objective(
-        partial(focal, gamma=config.gamma),
+        partial(focal, gamma=gamma),
         frozenset(),
-        formula=f"focal: w nll,  w = (1 - p_y)^{config.gamma:g} with gradient",
-        weight=TokenWeight(partial(focal_weight, gamma=config.gamma), floor=0.0),
+        formula=f"focal: w nll,  w = (1 - p_y)^{gamma:g} with gradient",
+        weight=TokenWeight(partial(focal_weight, gamma=gamma), floor=0.0),
     )
 
 
-def build_anti_focal(config: AntiFocalConfig) -> Objective:
+def anti_focal_objective(alpha: float, gamma: float) -> Objective:
     """Anti-focal loss."""
-    alpha, gamma = config.alpha, config.gamma
     return Objective(
         partial(anti_focal, alpha=alpha, gamma=gamma),
         frozenset(),
@@ -100,32 +106,42 @@ def build_anti_focal(config: AntiFocalConfig) -> Objective:
     )
 
 
-def build_error_norm_truncation(config: ErrorNormTruncationConfig, vocabulary: Vocabulary) -> Objective:
+def build_error_norm_truncation(config: ErrorNormTruncationConfig, vocabulary: Vocabulary) -> OfNumbers:
     """Error norm truncation by a threshold, or by a fraction of the tokens seen lately."""
-    smoothed = _smoothed(config.epsilon, vocabulary, config.convention)
-    epsilon = smoothing_epsilon(config.convention, epsilon=config.epsilon, num_pieces=vocabulary.size)
-    needs = smoothed.needs | {Statistic.SUM_SQ_PROB}
-    if config.threshold is None:
-        assert config.fraction is not None, "the config has one of them"
-        truncation = Truncation("token", error_norm, config.fraction, config.window, config.min_count)
-        return _truncated(replace(smoothed, needs=needs), truncation, "||p - onehot(y)||", config.start_step)
+    smoothed_of = _smoothed(config.epsilon, vocabulary, config.convention)
 
-    def make(threshold: float) -> Objective:
-        return replace(
-            smoothed,
-            function=partial(error_norm_truncation, threshold=threshold, epsilon=epsilon),
-            needs=needs,
-            formula=f"{smoothed.formula}, where ||p - onehot(y)|| <= {threshold:g}",
-            weight=TokenWeight(partial(error_norm_weight, threshold=threshold), floor=0.0),
-        )
+    def objective_of(threshold: float | None, fraction: float | None, epsilon: float) -> Objective:
+        smoothed = smoothed_of(epsilon=epsilon)
+        needs = smoothed.needs | {Statistic.SUM_SQ_PROB}
+        if threshold is None:
+            assert fraction is not None, "the config has one of them"
+            truncation = Truncation("token", error_norm, fraction, config.window, config.min_count)
+            return _truncated(replace(smoothed, needs=needs), truncation, "||p - onehot(y)||", config.start_step)
+        mass = smoothing_epsilon(config.convention, epsilon=epsilon, num_pieces=vocabulary.size)
 
-    return after(config.start_step, make(math.inf), make(config.threshold))
+        def by_threshold(longest: float) -> Objective:
+            return replace(
+                smoothed,
+                function=partial(error_norm_truncation, threshold=longest, epsilon=mass),
+                needs=needs,
+                formula=f"{smoothed.formula}, where ||p - onehot(y)|| <= {longest:g}",
+                weight=TokenWeight(partial(error_norm_weight, threshold=longest), floor=0.0),
+            )
+
+        return after(config.start_step, by_threshold(math.inf), by_threshold(threshold))
+
+    return objective_of
 
 
-def build_loss_truncation(config: LossTruncationConfig, vocabulary: Vocabulary) -> Objective:
+def build_loss_truncation(config: LossTruncationConfig, vocabulary: Vocabulary) -> OfNumbers:
     """Loss truncation by a fraction of the sentences seen lately."""
-    truncation = Truncation("sentence", held_nll, config.fraction, config.window, config.min_count)
-    return _truncated(_smoothed(config.epsilon, vocabulary, "torch"), truncation, "mean nll", config.start_step)
+    smoothed_of = _smoothed(config.epsilon, vocabulary, "torch")
+
+    def objective_of(fraction: float, epsilon: float) -> Objective:
+        truncation = Truncation("sentence", held_nll, fraction, config.window, config.min_count)
+        return _truncated(smoothed_of(epsilon=epsilon), truncation, "mean nll", config.start_step)
+
+    return objective_of
 
 
 def _truncated(objective: Objective, truncation: Truncation, score: str, start_step: int) -> Objective:
@@ -136,17 +152,17 @@ def _truncated(objective: Objective, truncation: Truncation, score: str, start_s
     return after(start_step, replace(then, truncation=replace(truncation, fraction=0.0)), then)
 
 
-def _smoothed(epsilon: float, vocabulary: Vocabulary, convention: SmoothingConvention) -> Objective:
-    return label_smoothing_objective(convention, epsilon=epsilon, vocab_size=vocabulary.size, pad_id=vocabulary.pad_id)
+def _smoothed(
+    epsilon: float | ShareSchedule, vocabulary: Vocabulary, convention: SmoothingConvention
+) -> Callable[..., Objective]:
+    config = LabelSmoothingConfig(name="label_smoothing", epsilon=epsilon, convention=convention)
+    return build_label_smoothing(config, vocabulary)
 
 
-def _weighted(epsilon: float) -> str:
-    return f"(1 - {epsilon:g}) w nll + {epsilon:g} {UNIFORM_NLL}" if epsilon else "w nll"
+def _weighted(epsilon: float, *, can_smooth: bool) -> str:
+    return f"(1 - {epsilon:g}) w nll + {epsilon:g} {UNIFORM_NLL}" if can_smooth else "w nll"
 
 
-def _smoothing_needs(epsilon: float) -> frozenset[Statistic]:
-    return frozenset({Statistic.PRIOR_LOGIT} if epsilon else ())
-
-
-def _smoothing_constants(epsilon: float, vocabulary: Vocabulary) -> Constants:
-    return vocabulary.uniform if epsilon else Constants()
+def _smoothing(vocabulary: Vocabulary, *, can_smooth: bool) -> tuple[frozenset[Statistic], Constants]:
+    """What label smoothing needs and holds, if there is any at some step."""
+    return (frozenset({Statistic.PRIOR_LOGIT}), vocabulary.uniform) if can_smooth else (frozenset(), Constants())

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from mt_trainer.config import TrainConfig
-from mt_trainer.config.objective import StagesConfig
+from mt_trainer.config.objective import ObjectiveConfig, StagesConfig
 from mt_trainer.config.objective_checks import CHECKS, objective_checks
 from mt_trainer.config.resolved import to_yaml
 from mt_trainer.config.resume import resumption_of
-from mt_trainer.config.settings import settings_of
+from mt_trainer.config.settings import bare, forms_of_number, settings_of, variants
 from mt_trainer.errors import ConfigError
 
 Load = Callable[..., TrainConfig]
@@ -30,31 +30,33 @@ RAMP = "{schedule: linear, start: 0, end: 0.2, start_step: 100, end_step: 500}"
         ("{convention: sockeye}", "MT024", 25, "allowed: `torch`, `fairseq`, `no_pad`, `kl`"),
         ("{prior_temperature: 0}", "MT024", 32, "`prior_temperature` takes: number, x > 0, default 1"),
         ("{prior: 5}", "MT023", 20, "`prior` takes: text, not empty, default uniform; put it in quotes"),
-        ("{z_loss: -1}", "MT024", 21, "`z_loss` takes: number, x >= 0, default 0"),
+        ("{z_loss: -1}", "MT024", 21, "`z_loss` takes: number or schedule, x >= 0, default 0"),
         ("{name: confidence_penalty, beta: -.inf}", "MT024", 45,
          "`beta` takes: number or schedule, x >= 0, default 2.5"),
         ("{name: confidence_penalty, threshold: 0}", "MT024", 50,
-         "`threshold` takes: number or null, x > 0, in nats, default null"),
+         "`threshold` takes: number or schedule or null, x > 0, in nats, default null"),
         ("{name: tailr, gamma: 1.1}", "MT024", 33, "`gamma` takes: number or schedule, 0 <= x <= 1, default 0.1"),
         ("{name: tailr, min_weight: -0.1}", "MT024", 38,
          "`min_weight` takes: number or schedule, 0 <= x <= 1, default 0.3"),
         ("{name: tailr, weight_from: test}", "MT024", 39, "allowed: `train`, `eval`"),
-        ("{name: mixce, eta: 2}", "MT024", 31, "`eta` takes: number, 0 <= x <= 1, default 0.5"),
-        ("{name: focal, gamma: 0.5}", "MT024", 33, "`gamma` takes: number, x = 0 or x >= 1, default 1"),
-        ("{name: focal, gamma: -1}", "MT024", 33, "`gamma` takes: number, x = 0 or x >= 1, default 1"),
-        ("{name: focal, gamma: .nan}", "MT024", 33, "`gamma` takes: number, x = 0 or x >= 1, default 1"),
-        ("{name: loss_truncation, fraction: 1}", "MT024", 46, "`fraction` takes: number, 0 < x < 1, default 0.4"),
-        ("{name: loss_truncation, fraction: 1.0}", "MT024", 46, "`fraction` takes: number, 0 < x < 1, default 0.4"),
+        ("{name: mixce, eta: 2}", "MT024", 31, "`eta` takes: number or schedule, 0 <= x <= 1, default 0.5"),
+        ("{name: focal, gamma: 0.5}", "MT024", 33, "`gamma` takes: number or schedule, x = 0 or x >= 1, default 1"),
+        ("{name: focal, gamma: -1}", "MT024", 33, "`gamma` takes: number or schedule, x = 0 or x >= 1, default 1"),
+        ("{name: focal, gamma: .nan}", "MT024", 33, "`gamma` takes: number or schedule, x = 0 or x >= 1, default 1"),
+        ("{name: loss_truncation, fraction: 1}", "MT024", 46,
+         "`fraction` takes: number or schedule, 0 < x < 1, default 0.4"),
+        ("{name: loss_truncation, fraction: 1.0}", "MT024", 46,
+         "`fraction` takes: number or schedule, 0 < x < 1, default 0.4"),
         ("{name: error_norm_truncation, fraction: 1.0}", "MT024", 52,
-         "`fraction` takes: number or null, 0 < x < 1, default null"),
+         "`fraction` takes: number or schedule or null, 0 < x < 1, default null"),
         ("{name: error_norm_truncation, threshold: 1.5}", "MT024", 53,
-         "`threshold` takes: number or null, 0 < x <= 1.415, default null"),
+         "`threshold` takes: number or schedule or null, 0 < x <= 1.415, default null"),
         ("{name: emo, variant: 3}", "MT024", 33, "allowed: `1`, `2`"),
         ("{name: emo, variant: one}", "MT024", 33, "allowed: `1`, `2`"),
         ("{name: distillation, teacher: run, divergence: kl}", "MT024", 59,
          "the closest is `forward_kl`; allowed: `forward_kl`, `reverse_kl`, `symmetric_kl`, `skewed_forward_kl`, "),
         ("{name: distillation, teacher: run, temperature: 0}", "MT024", 60,
-         "`temperature` takes: number, x > 0, default 1"),
+         "`temperature` takes: number or schedule, x > 0, default 1"),
         ("{name: distillation}", "MT022", 1,
          "Run folder of the teacher; its tokenizer must be the same. It takes: text"),
         ("{name: class_weighted}", "MT022", 1, "File of V weights >= 0, one a line; a token counts by its label's. "
@@ -104,6 +106,9 @@ CONTRADICTIONS = {
     "{name: sparse_distillation, teacher: run, ghost: true}": (61, "but `method` is `sample`"),
     "{epsilon: {schedule: linear, start: 0, end: 0.1, start_step: 5, end_step: 5}}": (86, "5 does not come after"),
     "{epsilon: {schedule: step, start: 0, end: 0.1, start_step: 3, end_step: 5}}": (71, "3 has no effect"),
+    "{name: focal, gamma: {schedule: linear, start: 0, end: 2, end_step: 5}}": (26, "values between 0 and 1"),
+    "{name: graduated_label_smoothing, low_threshold: {schedule: linear, start: 0, end: 0.8, end_step: 5}}":
+        (46, "`objective.high_threshold` may fall below `low_threshold`, which goes as far as 0.8"),
     "[{name: brier, until_step: 5}]": (39, "5 ends the last stage, and nothing follows"),
     "[{name: brier}, {name: focal}]": (20, "`objective.stages.0.until_step` is missing, but another stage follows"),
     "[{name: brier, until_step: 5}, {name: focal, until_step: 5}, {name: emo}]": (69, "5 is not after step 5"),
@@ -156,6 +161,13 @@ def test_two_passes_without_dropout_are_one(refusal: Refusal, load: Load, object
         f"{{name: tailr, gamma: {RAMP}, min_weight: {RAMP}}}",
         "[{name: cross_entropy, until_step: 13000}, {name: brier}]",
         f"[{{name: confidence_penalty, beta: {RAMP}}}]",
+        f"{{name: r_drop, alpha: {RAMP}, epsilon: {RAMP}, z_loss: {RAMP}}}",
+        "{name: focal, gamma: {schedule: step, start: 0, end: 2, end_step: 5}}",
+        "{name: focal, gamma: {schedule: linear, start: 3, end: 1, end_step: 5}}",
+        f"{{name: graduated_label_smoothing, low_threshold: {RAMP}}}",
+        f"{{name: graduated_label_smoothing, low_threshold: {RAMP}, high_threshold: {RAMP.replace('0.2', '0.3')}}}",
+        "{name: error_norm_truncation, fraction: {schedule: cosine, start: 0.1, end: 0.4, end_step: 5}}",
+        "{name: distillation, teacher: run, divergence: js, skew: {schedule: step, start: 0.5, end: 0.9, end_step: 5}}",
     ],
 )
 def test_what_fits_is_let_through_and_loads_back(load: Load, objective: str) -> None:
@@ -232,3 +244,29 @@ def test_checks_of_stages_carry_their_place(load: Load) -> None:
 def test_no_objective_changes_on_resuming(load: Load) -> None:
     changes: list[Any] = ["objective.epsilon", "objective.stages.0.objective.gamma", "objective.epsilon.end_step"]
     assert {resumption_of(key) for key in changes} == {"fixed"}
+
+
+REQUIRED = {"teacher": "run", "weights": "weights.txt"}
+
+SCHEDULABLE = [
+    (name, key)
+    for name, section in variants(ObjectiveConfig).items()
+    for key, info in section.model_fields.items()
+    if forms_of_number(bare(info.annotation))
+]
+
+
+@pytest.mark.parametrize(("name", "key"), SCHEDULABLE)
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_a_bad_end_of_any_schedule_is_refused_at_its_place(refusal: Refusal, name: str, key: str, end: str) -> None:
+    section = variants(ObjectiveConfig)[name]
+    given = "".join(f", {other}: {REQUIRED[other]}" for other in section.model_fields if other in REQUIRED)
+    ends = (
+        {"start": "1.0e-9", "end": "1.0e-9", end: "-0.5"} if key != "gamma" else {"start": "1", "end": "1", end: "-0.5"}
+    )
+    line = f"objective: {{name: {name}{given}, {key}: {{schedule: linear, start: {ends['start']}, end: {ends['end']}, "
+    error = refusal(line + "end_step: 5}}\n")
+    [problem] = [problem for problem in error.problems if problem.code == "MT024"]
+    assert problem.where == f"ende.yaml:6:{line.index('-0.5') + 1}"
+    assert problem.message == f"`objective.{key}.{end}` cannot be -0.5"
+    assert problem.help == f"`{end}` takes: number, {settings_of(section)[key].bounds}, required"

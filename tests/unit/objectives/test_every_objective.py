@@ -6,12 +6,12 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
 from mt_trainer.config.objective import ObjectiveConfig, SingleObjective
-from mt_trainer.config.settings import variants
+from mt_trainer.config.settings import bare, numbers_of, variants
 from mt_trainer.objectives import linear_objective, logit_statistics
 from mt_trainer.objectives.build import build_objective
 from mt_trainer.objectives.objective import AnyObjective, LogitPair, Objective, Source
@@ -48,7 +48,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         for divergence in (
             "forward_kl", "reverse_kl", "symmetric_kl", "skewed_forward_kl", "skewed_reverse_kl", "js", "tv"
         )
-    ],
+    ] + [{"teacher": "run", "divergence": "js", "skew": 0.25}],
     "sparse_distillation": [{"teacher": "run"}, {"teacher": "run", "method": "top", "ghost": True}],
     "stages": [{"stages": [{"objective": {"name": "focal"}, "until_step": 5}, {"objective": {"name": "brier"}}]}],
 }  # fmt: skip
@@ -64,16 +64,25 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("weights.txt").write_text("".join(f"{0.5 + v}\n" for v in range(V)))
 
 
-def build(config: dict[str, Any], step: int = 3) -> AnyObjective:
+def parsed(config: dict[str, Any]) -> Any:
+    return TypeAdapter(ObjectiveConfig).validate_python(_with_tuples(config))
+
+
+def build_whole(config: dict[str, Any]) -> AnyObjective:
     """The objective of a config; pieces 0 and 1 are no labels, and 1 and 2 are not read on the source side."""
     counts = torch.arange(V)
     return build_objective(
-        TypeAdapter(ObjectiveConfig).validate_python(_with_tuples(config)),
+        parsed(config),
         vocab_size=V,
         pad_id=0,
         target_counts=counts.where(counts > 1, 0),
         source_counts=torch.tensor([1, 0, 0] + [5] * (V - 3)),
-    ).at(step)
+    )
+
+
+def build(config: dict[str, Any], step: int = 3) -> AnyObjective:
+    """The same as it stands at a step."""
+    return build_whole(config).at(step)
 
 
 def _with_tuples(value: Any) -> Any:
@@ -188,3 +197,67 @@ def test_the_formula_is_one_line_and_names_the_numbers(config: dict[str, Any]) -
     assert "\n" not in formula
     for number in (value for value in config.values() if isinstance(value, float) and value not in (0.0, 1.0)):
         assert f"{number:g}" in formula
+
+
+SCHEDULABLE = [
+    (config, key)
+    for name, examples in EXAMPLES.items()
+    for config in ({"name": name, **settings} for settings in examples)
+    if name != "stages"
+    for key, number in numbers_of(parsed(config)).items()
+    if number is not None
+]
+"""Every example with each of its numbers that may follow a schedule."""
+
+PARTS_OF_A_PRIOR = {
+    "label_smoothing": {"prior_temperature"},
+    "weighted_label_smoothing": {"target_share", "common_share", "source_share"},
+}
+
+
+def test_every_number_of_a_formula_may_follow_a_schedule_and_is_tried_below() -> None:
+    tried: dict[str, set[str]] = {}
+    for config, key in SCHEDULABLE:
+        tried.setdefault(config["name"], set()).add(key)
+    for name, section in variants(ObjectiveConfig).items():
+        if name == "stages":
+            continue
+        fixed = {key for key, info in section.model_fields.items() if bare(info.annotation) is float}
+        assert fixed == PARTS_OF_A_PRIOR.get(name, set()), name
+        assert tried[name] == numbers_of(parsed({"name": name, **EXAMPLES[name][0]})).keys(), name
+
+
+@pytest.mark.parametrize(("config", "key"), SCHEDULABLE, ids=lambda value: str(value).replace("'", ""))
+def test_at_a_step_an_objective_is_the_one_with_the_number_of_that_step(config: dict[str, Any], key: str) -> None:
+    start, end = _ends_within_bounds(config, key)
+    schedule = {"schedule": "linear", "start": start, "end": end, "start_step": 1, "end_step": 5}
+    whole = build_whole(config | {key: schedule})
+    assert f"{key} linear from {start:g} to {end:g} over steps 1 to 5" in whole.formula
+    logits, inputs, seen = random_logits(), random_inputs(), []
+    logits[range(N), inputs.labels] += torch.arange(N) / 2  # labels of any probability
+    logits.requires_grad_()
+    for step, value in ((9, end), (1, start), (3, (start + end) / 2), (5, end)):
+        current, expected = whole.at(step), build(config | {key: value}, step)
+        assert current.parameters[key] == value
+        assert current.parameters.keys() - expected.parameters.keys() == {key}
+        for part in ("source", "other", "truncation", "teacher_pieces", "embeds_with_output"):
+            assert getattr(current, part, None) == getattr(expected, part, None)
+        if isinstance(current, Objective) and current.weight is not None:
+            assert current.weight.floor == expected.weight.floor  # type: ignore[union-attr]
+        loss, exact = losses(current, logits, inputs), losses(expected, logits, inputs)
+        assert torch.equal(loss, exact)
+        gradients = (torch.autograd.grad(each.sum(), logits)[0] for each in (loss, exact))
+        torch.testing.assert_close(*gradients, rtol=1e-14, atol=1e-14)
+        seen.append((loss.tolist(), getattr(current, "truncation", None)))
+    assert seen[1] != seen[3], "the number has no effect"
+
+
+def _ends_within_bounds(config: dict[str, Any], key: str) -> tuple[float, float]:
+    """Two values that the key takes, the first of them 0 if it may be, with no rounding between them."""
+    for start, end in ((0.0, 0.5), (0.25, 0.75), (1.0, 2.0)):
+        try:
+            parsed(config | {key: {"schedule": "linear", "start": start, "end": end, "end_step": 5}})
+        except ValidationError:
+            continue
+        return start, end
+    raise AssertionError(f"no values for {key}")
