@@ -187,12 +187,13 @@ def _r_drop(config: RDropConfig, vocabulary: Vocabulary) -> PairObjective:
 
 def _distillation(config: DistillationConfig) -> PairObjective:
     mix, temperature = config.mix, config.temperature
-    tempered = f" at temperature {temperature:g}, times its square" if temperature != 1 else ""
+    tempered = f",  T = {temperature:g} the temperature of both" if temperature != 1 else ""
+    scale = f"{mix:g} T^2" if tempered else f"{mix:g}"
     skew = f" ({config.share:g})" if config.divergence not in ("forward_kl", "reverse_kl", "tv") else ""
     return PairObjective(
         partial(distillation, divergence=config.divergence, mix=mix, skew=config.share, temperature=temperature),
         other="teacher",
-        formula=f"distillation: (1 - {mix:g}) nll + {mix:g} {config.divergence}{skew} to the teacher{tempered}",
+        formula=f"distillation: (1 - {mix:g}) nll + {scale} {config.divergence}{skew} to the teacher{tempered}",
     )
 
 
@@ -202,7 +203,7 @@ def _sparse_distillation(config: SparseDistillationConfig) -> Objective:
     return Objective(
         partial(ghost_distillation if config.ghost else sparse_distillation, mix=config.mix),
         frozenset({Statistic.GATHERED_LOGITS}),
-        formula=f"sparse distillation: (1 - {config.mix:g}) nll + {config.mix:g} sum_k t_k(-log p_k), {pieces}{rest}",
+        formula=f"sparse distillation: (1 - {config.mix:g}) nll + {config.mix:g} sum_k t_k(-log p_k),  {pieces}{rest}",
         source=Source.TEACHER,
         teacher_pieces=TeacherPieces(config.num_pieces, config.method),
     )

@@ -1,6 +1,6 @@
 """Objectives that count some tokens less than others, or not at all."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
@@ -12,6 +12,7 @@ from mt_trainer.config.section import Bounds, Section, required, setting
 class TaiLrConfig(Section):
     """TaiLr (Ji et al., ICLR 2023): tokens the model finds improbable count less."""
 
+    source: ClassVar[str] = "Ji et al., ICLR 2023 (thu-coai/TaiLr)"
     name: Literal["tailr"] = required("Total-variation guided weights.")
     gamma: ScheduledFraction = setting(0.1, "Trade-off: 0 is maximum likelihood, 1 weights by the probability itself.")
     min_weight: ScheduledFraction = setting(0.3, "Floor of the token weight, so that training from scratch can start.")
@@ -27,6 +28,7 @@ class TaiLrConfig(Section):
 class MixCEConfig(Section):
     """MixCE (Zhang et al., ACL 2023): tokens weighted by eta + (1 - eta) of their own probability."""
 
+    source: ClassVar[str] = "Zhang et al., ACL 2023 (as in DRSY/EMO)"
     name: Literal["mixce"] = required("Forward and reverse cross-entropy mixed.")
     eta: float = setting(0.5, "Share of the forward cross-entropy: 1 is maximum likelihood.", ge=0.0, le=1.0)
     z_loss: float = Z_LOSS
@@ -35,6 +37,7 @@ class MixCEConfig(Section):
 class GoldDeltaConfig(Section):
     """GOLD-delta (Pang & He, ICLR 2021): tokens weighted by their own probability, with a floor."""
 
+    source: ClassVar[str] = "Pang & He, ICLR 2021"
     name: Literal["gold_delta"] = required("Off-policy policy gradient with a constant reward.")
     min_weight: float = setting(0.2, "Floor of the token weight.", ge=0.0, le=1.0)
     epsilon: float = setting(0.1, "Label smoothing beside it (torch convention, not weighted).", ge=0.0, lt=1.0)
@@ -50,6 +53,7 @@ def _zero_or_at_least_one(gamma: float) -> float:
 class FocalConfig(Section):
     """Focal loss (Lin et al. 2017): tokens weighted by (1 - p)^gamma, with gradient through the weight."""
 
+    source: ClassVar[str] = "Lin et al. 2017"
     name: Literal["focal"] = required("Focal loss.")
     gamma: Annotated[float, AfterValidator(_zero_or_at_least_one), Bounds("x = 0 or x >= 1")] = setting(
         1.0, "Exponent: 0 is cross-entropy; between 0 and 1 the slope is infinite where p = 1.", ge=0.0
@@ -60,6 +64,7 @@ class FocalConfig(Section):
 class AntiFocalConfig(Section):
     """Anti-focal loss (Raunak et al., Findings of EMNLP 2020): tokens weighted by (1 + alpha p)^gamma."""
 
+    source: ClassVar[str] = "Raunak et al., Findings of EMNLP 2020 (vyraun/long-tailed)"
     name: Literal["anti_focal"] = required("Anti-focal loss.")
     alpha: float = setting(0.5, "How much probable tokens gain; 0 is cross-entropy.", ge=0.0)
     gamma: float = setting(1.0, "Exponent; 0 is cross-entropy.", ge=0.0)
@@ -72,6 +77,7 @@ class ErrorNormTruncationConfig(Section):
     Give `threshold` or `fraction`.
     """
 
+    source: ClassVar[str] = "Li et al., ICLR 2024 (tianjianl/error_norm_truncation)"
     name: Literal["error_norm_truncation"] = required("Tokens with a large error left out.")
     threshold: float | None = setting(
         None, "Longest error vector that counts; it lies between 0 and 1.415.", gt=0.0, le=1.415
@@ -99,6 +105,7 @@ class ErrorNormTruncationConfig(Section):
 class LossTruncationConfig(Section):
     """Loss truncation (Kang & Hashimoto, ACL 2020): the sentences with the highest mean NLL are left out."""
 
+    source: ClassVar[str] = "Kang & Hashimoto, ACL 2020 (ddkang/loss_dropper)"
     name: Literal["loss_truncation"] = required("Sentences with a large loss left out.")
     fraction: float = setting(0.4, "Share of sentences left out.", gt=0.0, lt=1.0)
     window: int = setting(10_000, "Newest sentences that say what is high.", unit="sentences", ge=1, le=10_000_000)

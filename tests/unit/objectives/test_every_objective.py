@@ -1,5 +1,6 @@
 """What holds for every objective that a config can name."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -188,3 +189,15 @@ def test_the_formula_is_one_line_and_names_the_numbers(config: dict[str, Any]) -
     assert "\n" not in formula
     for number in (value for value in config.values() if isinstance(value, float) and value not in (0.0, 1.0)):
         assert f"{number:g}" in formula
+
+
+@every_objective
+def test_the_z_loss_stands_in_the_sum_before_what_names_mean(config: dict[str, Any]) -> None:
+    if config["name"] == "stages":
+        return
+    plain, added = build(config | {"z_loss": 0.0}).formula, build(config | {"z_loss": 0.25}).formula
+    total, term, said = added.partition(" + 0.25 logsumexp^2")
+    assert term
+    assert "  " not in total
+    assert not re.search(" [=~:] |, without|, where", total)
+    assert total + said.removeprefix(" of each pass") == plain
