@@ -144,8 +144,10 @@ def test_a_schedule_shows_where_it_begins_and_where_it_ends(explain: Explain) ->
 
 
 def test_an_uneven_prior_of_small_shares_is_not_called_even(explain: Explain) -> None:
-    Path("prior.txt").write_text("1e-9\n" * 500 + "3e-9\n" * 499 + f"{1 - 500e-9 - 1497e-9:.12f}\n")
-    assert targets(explain("{prior: prior.txt}"))[0].startswith("0.9 on the label, and on each piece 1e-10 to 0.1 by")
+    Path("prior.txt").write_text("0.0005\n" * 500 + "0.0015\n" * 500)
+    assert targets(explain("{prior: prior.txt, epsilon: 1e-6}")) == [
+        "0.999999 on the label, and on each piece 5e-10 to 1.5e-09 by the prior (padding 5e-10); 1 in all"
+    ]
     Path("prior.txt").write_text("0\n" * 500 + "0.002\n" * 500)
     assert targets(explain("{prior: prior.txt}")) == [
         "0.9002 on the label if the prior has it, else 0.9, 0.0002 on each of 499 others (padding 0); 1 in all"
