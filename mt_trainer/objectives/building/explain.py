@@ -22,7 +22,6 @@ from mt_trainer.objectives.build import build_objective
 from mt_trainer.objectives.building.check import target_vocab_size
 from mt_trainer.objectives.building.published import equal_to
 from mt_trainer.objectives.building.schedules import number_at
-from mt_trainer.objectives.building.varying import Number
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
 from mt_trainer.objectives.objective import AnyObjective, Objective, Source
 from mt_trainer.objectives.token_inputs import TokenInputs
@@ -122,7 +121,7 @@ def _shown(config: SingleObjective, step: int) -> Shown:
     return [(text, (start + end) / 2) for text, start, end in bands if start < end]
 
 
-def _number(number: Number, step: int) -> float:
+def _number(number: float | NumberSchedule, step: int) -> float:
     return number_at(step, **number.model_dump()) if isinstance(number, NumberSchedule) else number
 
 
