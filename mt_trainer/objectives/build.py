@@ -205,12 +205,13 @@ def _r_drop(config: RDropConfig, vocab_size: int, *, alpha: float, epsilon: floa
 
 def _distillation(config: DistillationConfig, *, mix: float, skew: float | None, temperature: float) -> PairObjective:
     share = config.official_skew if skew is None else skew
-    tempered = f" at temperature {temperature:g}, times its square" if temperature != 1 else ""
+    tempered = f",  T = {temperature:g} the temperature of both" if temperature != 1 else ""
+    scale = f"{mix:g} T^2" if tempered else f"{mix:g}"
     skewed = f" ({share:g})" if config.divergence not in ("forward_kl", "reverse_kl", "tv") else ""
     return PairObjective(
         partial(distillation, divergence=config.divergence, mix=mix, skew=share, temperature=temperature),
         other="teacher",
-        formula=f"distillation: (1 - {mix:g}) nll + {mix:g} {config.divergence}{skewed} to the teacher{tempered}",
+        formula=f"distillation: (1 - {mix:g}) nll + {scale} {config.divergence}{skewed} to the teacher{tempered}",
     )
 
 
@@ -220,7 +221,7 @@ def _sparse_distillation(config: SparseDistillationConfig, *, mix: float) -> Obj
     return Objective(
         partial(ghost_distillation if config.ghost else sparse_distillation, mix=mix),
         frozenset({Statistic.GATHERED_LOGITS}),
-        formula=f"sparse distillation: (1 - {mix:g}) nll + {mix:g} sum_k t_k(-log p_k), {pieces}{rest}",
+        formula=f"sparse distillation: (1 - {mix:g}) nll + {mix:g} sum_k t_k(-log p_k),  {pieces}{rest}",
         source=Source.TEACHER,
         teacher_pieces=TeacherPieces(config.num_pieces, config.method),
     )

@@ -75,7 +75,8 @@ class Objective:
     Attributes:
         function: the loss of each token, in nats.
         needs: the statistics that it reads beside those always present.
-        formula: one line for people, for example `(1 - 0.1) nll + 0.1 mean_v(-log p_v)`.
+        formula: one line for people, for example `(1 - 0.1) nll + 0.1 mean_v(-log p_v)`. What it says of its names
+            stands behind two spaces: a term can be added before them.
         constants: what it holds fixed.
         weight: the token weights inside the function, if it has any.
         source: where its inputs come from.

@@ -14,6 +14,10 @@ from mt_trainer.objectives import Statistic
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+DATA = (
+    "data: {src_lang: en, tgt_lang: de, train: {format: phrasebook, split: train},"
+    " dev: {format: phrasebook, split: dev}}\n"
+)
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 
 
@@ -39,14 +43,10 @@ def test_links_lead_somewhere() -> None:
 def test_configs_of_the_page_load(tmp_path: Path) -> None:
     from mt_trainer.config import load_config
 
-    data = (
-        "data: {src_lang: en, tgt_lang: de, train: {format: phrasebook, split: train},"
-        " dev: {format: phrasebook, split: dev}}\n"
-    )
     snippets = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
     assert len(snippets) == 2
     for snippet in snippets:
-        (tmp_path / "run.yaml").write_text(data + snippet)
+        (tmp_path / "run.yaml").write_text(DATA + snippet)
         load_config(tmp_path / "run.yaml")
 
 
@@ -127,11 +127,42 @@ for alpha in (0.5, ramp):
     assert printed == "2.3745 nll + 0.5 (1 - p_y)\n" * 2
 
 
-def test_the_type_checker_names_a_case_that_is_missing(copy: Path) -> None:
+def test_the_added_objective_is_explained(copy: Path) -> None:
+    (copy / "run.yaml").write_text(DATA + "objective: {name: expected_error, alpha: 0.5}\n")
+    printed = run(
+        copy,
+        """
+import sys
+from mt_trainer.cli.train import train
+train("run.yaml", explain=True, overrides=["tokenizer.vocab_size=1000"])
+""",
+        package=copy,
+    )
+    # the slope of alpha (1 - p_y) by the label's logit is alpha p_y (1 - p_y), as of alpha p_y nll
+    assert printed.splitlines() == [
+        "objective  nll + 0.5 (1 - p_y)",
+        "source     this page",
+        *(f"target     where p_y = {p:g}: {1 + p / 2:.6g} on the label, nothing on the others; {1 + p / 2:.6g} in all"
+          for p in (0.001, 0.1, 0.9)),
+    ]  # fmt: skip
+
+
+def test_the_type_checker_names_a_case_or_a_source_that_is_missing(copy: Path) -> None:
+    variant = copy / "mt_trainer/config/objective/scores.py"
+    variant.write_text(variant.read_text(encoding="utf-8").replace('    source: ClassVar[str] = "this page"\n', ""))
     build = copy / "mt_trainer/objectives/build.py"
     text = build.read_text(encoding="utf-8")
     start, end = text.index("        case ExpectedErrorConfig"), text.index("        case _:\n")
     build.write_text(text[:start] + text[end:], encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "mt_trainer/objectives/build.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-incremental",
+        "mt_trainer/objectives/building/explain.py",
+    ]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300, check=False)
     assert 'has incompatible type "ExpectedErrorConfig"; expected "Never"' in done.stdout
+    assert '"ExpectedErrorConfig" of' in done.stdout
+    assert 'has no attribute "source"' in done.stdout

@@ -245,16 +245,20 @@ def test_the_new_objective_works_once_added(workplace: Path) -> None:
 import torch
 from mt_trainer.config import load_config
 from mt_trainer.objectives import TranslationLoss, build_objective
+from mt_trainer.objectives.building.explain import explain_objective
 
 config = load_config("mine.yaml", ["objective={given}"])
 objective = build_objective(config.objective, vocab_size=7, pad_id=0)
 result = TranslationLoss(7, objective=objective)(torch.zeros(1, 1, 7), torch.tensor([[2, 4]]))
 print(f"{{result['loss']:.4f}} {{objective.formula}}")
+print(explain_objective(config).splitlines()[1])
 """
     )
     done = run(f"PYTHONPATH=copy '{sys.executable}' try.py")
     # all seven pieces are equally probable: (1 - (1/7)^0.5) / 0.5 = 1.2441
-    assert done.stdout == "1.2441 generalised cross-entropy: (1 - p_y^0.5) / 0.5\n", done.stderr
+    assert done.stdout == (
+        "1.2441 generalised cross-entropy: (1 - p_y^0.5) / 0.5\nsource     Zhang & Sabuncu, NeurIPS 2018\n"
+    ), done.stderr
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,6 +1,6 @@
 """Objectives over two distributions for each token: two passes of the model, or the model and a teacher."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mt_trainer.config.objective.scheduled import (
     ScheduledAmount,
@@ -16,6 +16,7 @@ from mt_trainer.config.section import Section, required, setting
 class RDropConfig(Section):
     """R-Drop (Liang et al., NeurIPS 2021): two passes with different dropout are drawn to each other."""
 
+    source: ClassVar[str] = "Liang et al., NeurIPS 2021 (dropreg/R-Drop)"
     name: Literal["r_drop"] = required("Regularised dropout.")
     alpha: ScheduledAmount = setting(5.0, "Weight of the divergence between the passes.")
     epsilon: ScheduledShare = setting(0.1, "Label smoothing of either pass.")
@@ -28,6 +29,7 @@ class RDropConfig(Section):
 class DistillationConfig(Section):
     """Word-level distillation: the model is drawn to the whole distribution of a teacher."""
 
+    source: ClassVar[str] = "Kim & Rush 2016; divergences: Ko et al., ICML 2024 (jongwooko/distillm)"
     name: Literal["distillation"] = required("Distillation of a teacher's distributions.")
     teacher: str = required("Run folder of the teacher; its tokenizer must be the same.", min_length=1)
     divergence: Literal[
@@ -53,6 +55,7 @@ class DistillationConfig(Section):
 class SparseDistillationConfig(Section):
     """Distillation of a few pieces of a teacher's distribution a token (Anshumann et al., ACL 2025)."""
 
+    source: ClassVar[str] = "Anshumann et al., ACL 2025"
     name: Literal["sparse_distillation"] = required("Distillation of a part of a teacher's distributions.")
     teacher: str = required("Run folder of the teacher; its tokenizer must be the same.", min_length=1)
     method: Literal["top", "sample"] = setting(

@@ -1,6 +1,6 @@
 """Cross-entropy and its smoothed forms, and the confidence penalty."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mt_trainer.config.objective.scheduled import (
     ScheduledAmount,
@@ -15,6 +15,7 @@ from mt_trainer.config.section import Section, required, setting
 class CrossEntropyConfig(Section):
     """Negative log-likelihood of the reference."""
 
+    source: ClassVar[str] = "maximum likelihood"
     name: Literal["cross_entropy"] = required("Plain cross-entropy.")
     z_loss: ScheduledAmount = Z_LOSS
 
@@ -22,6 +23,7 @@ class CrossEntropyConfig(Section):
 class LabelSmoothingConfig(Section):
     """Cross-entropy against (1 - epsilon) of the reference plus epsilon of a prior."""
 
+    source: ClassVar[str] = "Szegedy et al. 2016"
     name: Literal["label_smoothing"] = required("Label smoothing.")
     epsilon: ScheduledShare = setting(0.1, "Probability mass taken from the reference.")
     convention: Literal["torch", "fairseq", "no_pad", "kl"] = setting(
@@ -42,6 +44,7 @@ class LabelSmoothingConfig(Section):
 class ClassWeightedConfig(Section):
     """Cross-entropy that counts each piece by a weight of its own, as torch's `weight` of `CrossEntropyLoss`."""
 
+    source: ClassVar[str] = "torch.nn.CrossEntropyLoss(weight=...)"
     name: Literal["class_weighted"] = required("Class weights.")
     weights: str = required("File of V weights >= 0, one a line; a token counts by its label's.", min_length=1)
     epsilon: ScheduledShare = setting(0.1, "Label smoothing beside it, weighted likewise.")
@@ -51,6 +54,7 @@ class ClassWeightedConfig(Section):
 class WeightedLabelSmoothingConfig(Section):
     """Label smoothing (Chen et al., ACL 2022) that shares its mass out by where a piece occurs; joint vocabulary."""
 
+    source: ClassVar[str] = "Chen et al., ACL 2022 (chenllliang/MLS)"
     name: Literal["weighted_label_smoothing"] = required("Weighted label smoothing.")
     alpha: ScheduledShare = setting(0.1, "Probability mass taken from the reference.")
     target_share: float = setting(0.4, "Share of it for pieces of the target side only.", ge=0.0, le=1.0)
@@ -68,6 +72,7 @@ class WeightedLabelSmoothingConfig(Section):
 class GraduatedLabelSmoothingConfig(Section):
     """Label smoothing (Wang et al., ACL 2020) whose epsilon grows with the probability of the token's label."""
 
+    source: ClassVar[str] = "Wang et al., ACL 2020"
     name: Literal["graduated_label_smoothing"] = required("Graduated label smoothing.")
     low_threshold: ScheduledFraction = setting(0.3, "Probability below which the lowest epsilon is taken.")
     high_threshold: ScheduledFraction = setting(0.7, "Probability above which the highest epsilon is taken.")
@@ -80,6 +85,7 @@ class GraduatedLabelSmoothingConfig(Section):
 class ConfidencePenaltyConfig(Section):
     """Cross-entropy less beta times the entropy (Pereyra et al. 2017): certainty is penalised."""
 
+    source: ClassVar[str] = "Pereyra et al. 2017 (rycolab/entropyRegularization)"
     name: Literal["confidence_penalty"] = required("Confidence penalty.")
     beta: ScheduledAmount = setting(2.5, "Weight of the entropy.")
     threshold: ScheduledPositiveAmount | None = setting(

@@ -1,9 +1,15 @@
-"""Where objectives come from, and which published variant a setting equals."""
+"""What a setting is equal to: a simpler objective, of which it is a limit, or a published variant.
+
+Nothing is said for an objective with a z-loss, which is no part of any of them, nor for one whose numbers change.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
 
 from mt_trainer.config.objective import (
     AntiFocalConfig,
     BrierConfig,
-    ClassWeightedConfig,
     ConfidencePenaltyConfig,
     CrossEntropyConfig,
     DistillationConfig,
@@ -24,32 +30,6 @@ from mt_trainer.config.objective import (
     WeightedLabelSmoothingConfig,
 )
 
-SCORES = "Shao et al., ICML 2024 (shaochenze/ScoringRulesLM)"
-
-SOURCES: dict[type[SingleObjective], str] = {
-    CrossEntropyConfig: "maximum likelihood",
-    LabelSmoothingConfig: "Szegedy et al. 2016",
-    ClassWeightedConfig: "torch.nn.CrossEntropyLoss(weight=...)",
-    WeightedLabelSmoothingConfig: "Chen et al., ACL 2022 (chenllliang/MLS)",
-    GraduatedLabelSmoothingConfig: "Wang et al., ACL 2020",
-    ConfidencePenaltyConfig: "Pereyra et al. 2017 (rycolab/entropyRegularization)",
-    TaiLrConfig: "Ji et al., ICLR 2023 (thu-coai/TaiLr)",
-    MixCEConfig: "Zhang et al., ACL 2023 (as in DRSY/EMO)",
-    GoldDeltaConfig: "Pang & He, ICLR 2021",
-    FocalConfig: "Lin et al. 2017",
-    AntiFocalConfig: "Raunak et al., Findings of EMNLP 2020 (vyraun/long-tailed)",
-    ErrorNormTruncationConfig: "Li et al., ICLR 2024 (tianjianl/error_norm_truncation)",
-    LossTruncationConfig: "Kang & Hashimoto, ACL 2020 (ddkang/loss_dropper)",
-    BrierConfig: SCORES,
-    SphericalConfig: SCORES,
-    EarthMoverConfig: "Ren et al., ICLR 2024 (DRSY/EMO)",
-    UnlikelihoodConfig: "Welleck et al., ICLR 2020 (facebookresearch/unlikelihood_training)",
-    RDropConfig: "Liang et al., NeurIPS 2021 (dropreg/R-Drop)",
-    DistillationConfig: "Kim & Rush 2016; divergences: Ko et al., ICML 2024 (jongwooko/distillm)",
-    SparseDistillationConfig: "Anshumann et al., ACL 2025",
-}
-"""The paper, and the released code that the formula was held to."""
-
 CONVENTIONS = {
     "torch": "torch.nn.CrossEntropyLoss(label_smoothing={epsilon}); Sockeye, Marian, OpenNMT-py since 3.0.3, "
     "fairseq before February 2021",
@@ -59,43 +39,144 @@ CONVENTIONS = {
     "kl": "LabelSmoothingLoss of the tutorial that this project started from",
 }
 
+SCORES = "the official recipe for TED fr-en, where it follows 13,000 steps of cross-entropy"
 
-def published_as(objective: SingleObjective) -> str | None:
-    """The toolkit, recipe or limit that an objective is equal to, as far as one is known."""
+RECIPES: tuple[tuple[SingleObjective, str], ...] = (
+    (
+        TaiLrConfig(name="tailr", gamma=0.1, min_weight=0.3, epsilon=0.1, weight_from="train"),
+        "the official recipe for IWSLT14 de-en",
+    ),
+    (
+        TaiLrConfig(name="tailr", gamma=1e-7, min_weight=0.2, epsilon=0.0, weight_from="train"),
+        "the official recipe for synthetic captions",
+    ),
+    (
+        ConfidencePenaltyConfig(name="confidence_penalty", beta=2.5, threshold=None, prior="uniform"),
+        "the setting of Pereyra et al. 2017 for WMT14 en-de",
+    ),
+    (
+        AntiFocalConfig(name="anti_focal", alpha=0.5, gamma=1.0),
+        "the official recipe for IWSLT14 and IWSLT17",
+    ),
+    (
+        LossTruncationConfig(
+            name="loss_truncation", fraction=0.4, window=10_000, min_count=10_000, epsilon=0.0, start_step=0
+        ),
+        "the defaults of ddkang/loss_dropper, but for when its quantile is taken anew",
+    ),
+    (BrierConfig(name="brier", epsilon=0.1), SCORES),
+    (SphericalConfig(name="spherical", epsilon=0.1), SCORES),
+    (EarthMoverConfig(name="emo", variant=1, adaptive=True), "emo1_adaptive of DRSY/EMO"),
+    (EarthMoverConfig(name="emo", variant=2, adaptive=True), "emo2_adaptive of DRSY/EMO"),
+    (
+        RDropConfig(name="r_drop", alpha=5.0, epsilon=0.1, convention="torch"),
+        "the official recipe for IWSLT14 de-en",
+    ),
+    (
+        RDropConfig(name="r_drop", alpha=5.0, epsilon=0.1, convention="fairseq"),
+        "label_smoothed_cross_entropy_with_rdrop of fairseq, with its alpha of 5",
+    ),
+)
+"""Settings of papers and of released code. Every key counts: with any other value it is another objective."""
+
+
+@dataclass(frozen=True)
+class Equal:
+    """What an objective is equal to.
+
+    Attributes:
+        text: for people.
+        other: the simpler objective with the same value and gradient, for R-Drop that of either pass; None for a
+            published variant.
+    """
+
+    text: str
+    other: SingleObjective | None = None
+
+
+def equal_to(objective: SingleObjective) -> Equal | None:
+    """The simpler objective, toolkit or recipe that an objective is equal to, as far as one is known."""
+    if objective.z_loss != 0:
+        return None
+    if other := _simplest(objective):
+        each = " of each pass, added" if isinstance(objective, RDropConfig) else ""
+        return Equal(_in_words(other) + each, other)
     match objective:
-        case LabelSmoothingConfig(epsilon=0.0):
-            return "cross-entropy"
         case LabelSmoothingConfig(prior="uniform", epsilon=float() as epsilon):
-            return CONVENTIONS[objective.convention].format(epsilon=f"{epsilon:g}")
-        case LabelSmoothingConfig(prior="unigram", prior_temperature=1.0):
-            return "unigram label smoothing of Pereyra et al. 2017"
-        case LabelSmoothingConfig(prior="target_side", convention="fairseq"):
-            return "masked label smoothing of Chen et al., ACL 2022 (chenllliang/MLS)"
-        case TaiLrConfig(gamma=0.0, epsilon=0.0) | TaiLrConfig(min_weight=1.0, epsilon=0.0):
-            return "cross-entropy"
-        case TaiLrConfig(gamma=0.0, epsilon=float(epsilon)) | TaiLrConfig(min_weight=1.0, epsilon=float(epsilon)):
-            return f"label smoothing {epsilon:g} in torch's convention"
-        case TaiLrConfig(gamma=0.1, min_weight=0.3, epsilon=0.1):
-            return "the official recipe for IWSLT14 de-en"
-        case TaiLrConfig(gamma=1e-7, min_weight=0.2, epsilon=0.0):
-            return "the official recipe for synthetic captions"
-        case ConfidencePenaltyConfig(beta=0.0) | MixCEConfig(eta=1.0) | FocalConfig(gamma=0.0):
-            return "cross-entropy"
-        case ConfidencePenaltyConfig(beta=2.5, threshold=None):
-            return "the setting of Pereyra et al. 2017 for WMT14 en-de"
-        case AntiFocalConfig(alpha=0.0) | AntiFocalConfig(gamma=0.0):
-            return "cross-entropy"
-        case AntiFocalConfig(alpha=0.5, gamma=1.0):
-            return "the official recipe for IWSLT14 and IWSLT17"
-        case LossTruncationConfig(fraction=0.4, window=10_000, min_count=10_000):
-            return "the defaults of ddkang/loss_dropper, but for when its quantile is taken anew"
-        case BrierConfig(epsilon=0.1) | SphericalConfig(epsilon=0.1):
-            return "the official recipe for TED fr-en, where it follows 13,000 steps of cross-entropy"
-        case EarthMoverConfig(adaptive=True):
-            return f"emo{objective.variant}_adaptive of DRSY/EMO"
-        case RDropConfig(alpha=5.0, epsilon=0.1, convention="torch"):
-            return "the official recipe for IWSLT14 de-en"
-        case RDropConfig(alpha=5.0, epsilon=0.1, convention="fairseq"):
-            return "label_smoothed_cross_entropy_with_rdrop of fairseq, with its alpha of 5"
+            return Equal(CONVENTIONS[objective.convention].format(epsilon=f"{epsilon:g}"))
+        case LabelSmoothingConfig(prior="unigram", prior_temperature=1.0, convention="torch", epsilon=float()):
+            return Equal("unigram label smoothing of Pereyra et al. 2017")
+        case LabelSmoothingConfig(prior="target_side", convention="fairseq", epsilon=float()):
+            return Equal("masked label smoothing of Chen et al., ACL 2022 (chenllliang/MLS)")
+    return next((Equal(text) for recipe, text in RECIPES if recipe == objective), None)
+
+
+def _simplest(objective: SingleObjective) -> SingleObjective | None:
+    other = _simpler(objective)
+    return other and (_simplest(other) or other)
+
+
+def _simpler(objective: SingleObjective) -> SingleObjective | None:
+    """The objective that this one is a limit of, for every p, whatever its other keys are."""
+    match objective:
+        case (
+            LabelSmoothingConfig(epsilon=0.0)
+            | WeightedLabelSmoothingConfig(alpha=0.0)
+            | ConfidencePenaltyConfig(beta=0.0)
+            | MixCEConfig(eta=1.0)
+            | FocalConfig(gamma=0.0)
+            | AntiFocalConfig(alpha=0.0)
+            | AntiFocalConfig(gamma=0.0)
+            | DistillationConfig(mix=0.0)
+            | SparseDistillationConfig(mix=0.0)
+        ):
+            return CrossEntropyConfig(name="cross_entropy")
+        case (
+            TaiLrConfig(gamma=0.0, epsilon=float() as epsilon)
+            | TaiLrConfig(min_weight=1.0, epsilon=float() as epsilon)
+            | GoldDeltaConfig(min_weight=1.0, epsilon=float() as epsilon)
+            | UnlikelihoodConfig(alpha=0.0, epsilon=float() as epsilon)
+        ):
+            return _smoothing(epsilon)
+        case RDropConfig(alpha=0.0, epsilon=float() as epsilon):
+            return _smoothing(epsilon, objective.convention)
+        case ErrorNormTruncationConfig(threshold=float() as threshold, epsilon=float() as epsilon):
+            # p - onehot(y) is never longer than the way from one corner of the simplex to another
+            return _smoothing(epsilon, objective.convention) if threshold > math.sqrt(2) else None
+        case GraduatedLabelSmoothingConfig():
+            return _one_epsilon(objective)
+        case TaiLrConfig(gamma=1.0, min_weight=float() as floor, epsilon=float() as epsilon, weight_from="train"):
+            return GoldDeltaConfig(name="gold_delta", min_weight=floor, epsilon=epsilon)
+        case MixCEConfig(eta=0.0):
+            return GoldDeltaConfig(name="gold_delta", min_weight=0.0, epsilon=0.0)
         case _:
             return None
+
+
+def _one_epsilon(objective: GraduatedLabelSmoothingConfig) -> SingleObjective | None:
+    """Label smoothing, where every band that a probability can lie in has the same epsilon."""
+    reached = {objective.middle_epsilon}
+    if objective.low_threshold != 0:
+        reached.add(objective.low_epsilon)
+    if objective.high_threshold != 1:
+        reached.add(objective.high_epsilon)
+    match list(reached):
+        case [float() as epsilon]:
+            return _smoothing(epsilon)
+        case _:
+            return None
+
+
+def _smoothing(epsilon: float, convention: Literal["torch", "fairseq"] = "torch") -> SingleObjective:
+    return LabelSmoothingConfig(name="label_smoothing", epsilon=epsilon, convention=convention, prior="uniform")
+
+
+def _in_words(objective: SingleObjective) -> str:
+    match objective:
+        case LabelSmoothingConfig(epsilon=float() as epsilon):
+            return f"label smoothing {epsilon:g} in {objective.convention}'s convention"
+        case GoldDeltaConfig(min_weight=float() as floor, epsilon=float() as epsilon):
+            smoothed = f" and label smoothing {epsilon:g}" if epsilon else ""
+            return f"GOLD-delta with min_weight {floor:g}{smoothed}"
+        case _:
+            return "cross-entropy"

@@ -129,11 +129,11 @@ def _prior(config: LabelSmoothingConfig, convention: SmoothingConvention, vocabu
             temperature = config.prior_temperature
             tempered = "" if temperature == 1 else f"^(1/{temperature:g})"
             prior = unigram_prior(vocabulary.counts("target"), temperature=temperature)
-            return prior, f"sum_v u_v(-log p_v), u ~ count{tempered}"
+            return prior, f"sum_v u_v(-log p_v),  u ~ count{tempered}"
         case "target_side":
             return target_side_prior(vocabulary.counts("target")), "mean_{v on the target side}(-log p_v)"
         case path:
-            return read_prior(path, vocab_size=vocabulary.size), f"sum_v r_v(-log p_v), r from {path}"
+            return read_prior(path, vocab_size=vocabulary.size), f"sum_v r_v(-log p_v),  r from {path}"
 
 
 def _smoothed(
@@ -153,7 +153,7 @@ def _kl(*, epsilon: float, constants: Constants, size: int) -> Objective:
     return Objective(
         partial(kl_label_smoothing, epsilon=epsilon, vocab_size=size),
         frozenset({Statistic.PRIOR_LOGIT}),
-        formula=f"label smoothing: sum_v q_v(log q_v - log p_v), q_y = {1 - epsilon:g}, "
+        formula=f"label smoothing: sum_v q_v(log q_v - log p_v),  q_y = {1 - epsilon:g}, "
         f"q_v = {epsilon / size:.6g} elsewhere  [kl convention, epsilon {epsilon:g}]",
         constants=constants,
     )
@@ -171,7 +171,7 @@ def build_class_weighted(config: ClassWeightedConfig, vocabulary: Vocabulary) ->
         return Objective(
             partial(class_weighted, epsilon=epsilon, mean_weight=mean_weight),
             frozenset({Statistic.PRIOR_LOGIT} if can_smooth else ()),
-            formula=f"class weights: {terms}, w from {config.weights}",
+            formula=f"class weights: {terms},  w from {config.weights}",
             constants=constants,
             weight=TokenWeight(class_weight, floor=least_weight),
         )
@@ -197,7 +197,7 @@ def build_weighted_label_smoothing(config: WeightedLabelSmoothingConfig, vocabul
             partial(weighted_label_smoothing, alpha=alpha, own_share=own_share),
             frozenset({Statistic.PRIOR_LOGIT}),
             formula=f"weighted label smoothing: (1 - {alpha + alpha * own_share:.6g}) nll + {alpha:g} "
-            f"sum_v r_v(-log p_v), r: {config.target_share:g} target side, {config.common_share:g} common, "
+            f"sum_v r_v(-log p_v),  r: {config.target_share:g} target side, {config.common_share:g} common, "
             f"{config.source_share:g} source side",
             constants=constants,
         )
@@ -258,7 +258,7 @@ def build_confidence_penalty(config: ConfidencePenaltyConfig, vocabulary: Vocabu
     def objective_of(beta: float, threshold: float | None) -> Objective:
         function: Callable[..., Tensor]
         if config.prior == "unigram":
-            function, term = unigram_confidence_penalty, "KL(p || u), u ~ count"
+            function, term = unigram_confidence_penalty, "KL(p || u),  u ~ count"
         elif threshold is not None:
             function = partial(thresholded_confidence_penalty, threshold=threshold)
             term = f"max(0, {threshold:g} - H(p))"

@@ -15,6 +15,7 @@ from mt_trainer.objectives.objective import (
     LogitPair,
     Objective,
     PairFunction,
+    PairObjective,
     TokenFunction,
 )
 
@@ -84,7 +85,8 @@ def with_z_loss(objective: AnyObjective, coefficient: float) -> AnyObjective:
     """The objective plus `coefficient` times the square of logsumexp, of both distributions if both are learnt."""
     if coefficient == 0:
         return objective
-    formula = f"{objective.formula} + {coefficient:g} logsumexp^2"
+    is_of_both = isinstance(objective, PairObjective) and objective.other == "dropout"
+    formula = _plus(objective.formula, f"{coefficient:g} logsumexp^2{' of each pass' if is_of_both else ''}")
     varies = objective.varies and (lambda step: with_z_loss(objective.at(step), coefficient))
     if isinstance(objective, Objective):
         function = partial(_plus_z_loss, function=objective.function, coefficient=coefficient)
@@ -93,6 +95,13 @@ def with_z_loss(objective: AnyObjective, coefficient: float) -> AnyObjective:
         _pair_plus_z_loss, function=objective.function, coefficient=coefficient, other=objective.other
     )
     return replace(objective, function=pair_function, formula=formula, varies=varies)
+
+
+def _plus(formula: str, term: str) -> str:
+    """A formula with one more term, before what it says of its names."""
+    total, gap, said = formula.partition("  ")
+    comma = "," if total.endswith(",") else ""
+    return f"{total.removesuffix(',')} + {term}{comma}{gap}{said}"
 
 
 def _plus_z_loss(statistics: LogitStatistics, *, function: TokenFunction, coefficient: float) -> Tensor:

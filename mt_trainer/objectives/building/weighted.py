@@ -124,7 +124,8 @@ def build_error_norm_truncation(config: ErrorNormTruncationConfig, vocabulary: V
                 smoothed,
                 function=partial(error_norm_truncation, threshold=longest, epsilon=mass),
                 needs=needs,
-                formula=f"{smoothed.formula}, where ||p - onehot(y)|| <= {longest:g}",
+                formula=f"error norm truncation: w L,  w = 1 where ||p - onehot(y)|| <= {longest:g}, else 0,  "
+                f"L = {smoothed.formula}",
                 weight=TokenWeight(partial(error_norm_weight, threshold=longest), floor=0.0),
             )
 
@@ -146,7 +147,7 @@ def build_loss_truncation(config: LossTruncationConfig, vocabulary: Vocabulary) 
 
 def _truncated(objective: Objective, truncation: Truncation, score: str, start_step: int) -> Objective:
     formula = (
-        f"{objective.formula}, without the {truncation.fraction:g} of {truncation.unit}s that have the largest {score}"
+        f"{objective.formula},  without the {truncation.fraction:g} of {truncation.unit}s that have the largest {score}"
     )
     then = replace(objective, formula=formula, truncation=truncation)
     return after(start_step, replace(then, truncation=replace(truncation, fraction=0.0)), then)

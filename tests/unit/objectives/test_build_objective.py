@@ -57,12 +57,12 @@ def loss_of(objective: Any, nll: float = 2.0) -> float:
         ),
         (
             LS | {"convention": "kl"},
-            "label smoothing: sum_v q_v(log q_v - log p_v), q_y = 0.9, q_v = 0.00909091 elsewhere  "
+            "label smoothing: sum_v q_v(log q_v - log p_v),  q_y = 0.9, q_v = 0.00909091 elsewhere  "
             "[kl convention, epsilon 0.1]",
         ),
         (
             LS | {"prior": "unigram", "prior_temperature": 5.0},
-            "label smoothing: (1 - 0.1) nll + 0.1 sum_v u_v(-log p_v), u ~ count^(1/5)  [torch convention]",
+            "label smoothing: (1 - 0.1) nll + 0.1 sum_v u_v(-log p_v),  u ~ count^(1/5)  [torch convention]",
         ),
         (
             LS | {"epsilon": RISE},
@@ -71,7 +71,7 @@ def loss_of(objective: Any, nll: float = 2.0) -> float:
         ),
         (
             {"name": "tailr", "epsilon": 0.0, "z_loss": 1e-4},
-            "TaiLr: w nll,  w = clamp(p_y / (0.1 + (1 - 0.1) p_y), 0.3, 1) held constant + 0.0001 logsumexp^2",
+            "TaiLr: w nll + 0.0001 logsumexp^2,  w = clamp(p_y / (0.1 + (1 - 0.1) p_y), 0.3, 1) held constant",
         ),
         (
             {"name": "tailr", "weight_from": "eval"},
@@ -80,7 +80,26 @@ def loss_of(objective: Any, nll: float = 2.0) -> float:
         ),
         (
             {"name": "loss_truncation", "start_step": 50},
-            "cross-entropy: nll, without the 0.4 of sentences that have the largest mean nll  [after step 50]",
+            "cross-entropy: nll,  without the 0.4 of sentences that have the largest mean nll  [after step 50]",
+        ),
+        (
+            {"name": "brier", "epsilon": 0.0, "z_loss": 0.1},
+            "brier score: S(y) + 0.1 logsumexp^2,  S(v) = sum p^2 - 2 p_v",
+        ),
+        (
+            {"name": "error_norm_truncation", "threshold": 0.5, "epsilon": 0.0, "z_loss": 0.1},
+            "error norm truncation: w L + 0.1 logsumexp^2,  w = 1 where ||p - onehot(y)|| <= 0.5, else 0,  "
+            "L = cross-entropy: nll",
+        ),
+        (
+            {"name": "r_drop", "alpha": 2.0, "z_loss": 0.1},
+            "R-Drop: LS(p) + LS(q) + 2 (KL(p || q) + KL(q || p)) / 2 + 0.1 logsumexp^2 of each pass,  "
+            "LS = (1 - 0.1) nll + 0.1 mean_v(-log p_v)",
+        ),
+        (
+            {"name": "distillation", "teacher": "run", "temperature": 2.0, "z_loss": 0.1},
+            "distillation: (1 - 0.5) nll + 0.5 T^2 forward_kl to the teacher + 0.1 logsumexp^2,  "
+            "T = 2 the temperature of both",
         ),
         (
             {"name": "stages", "stages": ({"objective": {"name": "cross_entropy"}, "until_step": 7},
@@ -90,7 +109,7 @@ def loss_of(objective: Any, nll: float = 2.0) -> float:
     ],
 )  # fmt: skip
 def test_the_formula_carries_its_numbers(config: dict[str, Any], formula: str) -> None:
-    assert build(config, target_counts=torch.ones(V)).formula == formula
+    assert build_objective(parsed(config), vocab_size=V, pad_id=0, target_counts=torch.ones(V)).formula == formula
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What holds for every objective that a config can name."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -261,3 +262,15 @@ def _ends_within_bounds(config: dict[str, Any], key: str) -> tuple[float, float]
             continue
         return start, end
     raise AssertionError(f"no values for {key}")
+
+
+@every_objective
+def test_the_z_loss_stands_in_the_sum_before_what_names_mean(config: dict[str, Any]) -> None:
+    if config["name"] == "stages":
+        return
+    plain, added = build(config | {"z_loss": 0.0}).formula, build(config | {"z_loss": 0.25}).formula
+    total, term, said = added.partition(" + 0.25 logsumexp^2")
+    assert term
+    assert "  " not in total
+    assert not re.search(" [=~:] |, without|, where", total)
+    assert total + said.removeprefix(" of each pass") == plain
