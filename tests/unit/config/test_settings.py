@@ -18,7 +18,7 @@ from mt_trainer.config.training import TrainingConfig
     [
         (LabelSmoothingConfig, "epsilon", "number or schedule, 0 <= x < 1, default 0.1"),
         (TaiLrConfig, "gamma", "number or schedule, 0 <= x <= 1, default 0.1"),
-        (FocalConfig, "gamma", "number, x = 0 or x >= 1, default 1"),
+        (FocalConfig, "gamma", "number or schedule, x = 0 or x >= 1, default 1"),
         (StagesConfig, "stages", "list of sections, not empty, required"),
         (InverseSqrtSchedule, "peak_lr", "number, x > 0, default 0.0005"),
         (TrainingConfig, "max_steps", "integer or null, x >= 1, in steps, default 100000"),
