@@ -1,6 +1,6 @@
 """What a setting is equal to: a simpler objective, of which it is a limit, or a published variant.
 
-Nothing is said for an objective with a z-loss, which is no part of any of them, nor for one whose numbers change.
+Nothing is said for an objective with a z-loss, which is no part of any of them. A recipe's numbers do not change.
 """
 
 import math
@@ -29,6 +29,7 @@ from mt_trainer.config.objective import (
     UnlikelihoodConfig,
     WeightedLabelSmoothingConfig,
 )
+from mt_trainer.config.objective.scheduled import ShareSchedule
 
 CONVENTIONS = {
     "torch": "torch.nn.CrossEntropyLoss(label_smoothing={epsilon}); Sockeye, Marian, OpenNMT-py since 3.0.3, "
@@ -132,17 +133,17 @@ def _simpler(objective: SingleObjective) -> SingleObjective | None:
         ):
             return CrossEntropyConfig(name="cross_entropy")
         case (
-            TaiLrConfig(gamma=0.0, epsilon=float() as epsilon)
-            | TaiLrConfig(min_weight=1.0, epsilon=float() as epsilon)
-            | GoldDeltaConfig(min_weight=1.0, epsilon=float() as epsilon)
-            | UnlikelihoodConfig(alpha=0.0, epsilon=float() as epsilon)
+            TaiLrConfig(gamma=0.0)
+            | TaiLrConfig(min_weight=1.0)
+            | GoldDeltaConfig(min_weight=1.0)
+            | UnlikelihoodConfig(alpha=0.0)
         ):
-            return _smoothing(epsilon)
-        case RDropConfig(alpha=0.0, epsilon=float() as epsilon):
-            return _smoothing(epsilon, objective.convention)
-        case ErrorNormTruncationConfig(threshold=float() as threshold, epsilon=float() as epsilon):
+            return _smoothing(objective.epsilon)
+        case RDropConfig(alpha=0.0):
+            return _smoothing(objective.epsilon, objective.convention)
+        case ErrorNormTruncationConfig(threshold=float() as threshold):
             # p - onehot(y) is never longer than the way from one corner of the simplex to another
-            return _smoothing(epsilon, objective.convention) if threshold > math.sqrt(2) else None
+            return _smoothing(objective.epsilon, objective.convention) if threshold > math.sqrt(2) else None
         case GraduatedLabelSmoothingConfig():
             return _one_epsilon(objective)
         case TaiLrConfig(gamma=1.0, min_weight=float() as floor, epsilon=float() as epsilon, weight_from="train"):
@@ -167,14 +168,15 @@ def _one_epsilon(objective: GraduatedLabelSmoothingConfig) -> SingleObjective | 
             return None
 
 
-def _smoothing(epsilon: float, convention: Literal["torch", "fairseq"] = "torch") -> SingleObjective:
+def _smoothing(epsilon: float | ShareSchedule, convention: Literal["torch", "fairseq"] = "torch") -> SingleObjective:
     return LabelSmoothingConfig(name="label_smoothing", epsilon=epsilon, convention=convention, prior="uniform")
 
 
 def _in_words(objective: SingleObjective) -> str:
     match objective:
-        case LabelSmoothingConfig(epsilon=float() as epsilon):
-            return f"label smoothing {epsilon:g} in {objective.convention}'s convention"
+        case LabelSmoothingConfig():
+            number = f"{objective.epsilon:g}" if isinstance(objective.epsilon, float) else "by its schedule"
+            return f"label smoothing {number} in {objective.convention}'s convention"
         case GoldDeltaConfig(min_weight=float() as floor, epsilon=float() as epsilon):
             smoothed = f" and label smoothing {epsilon:g}" if epsilon else ""
             return f"GOLD-delta with min_weight {floor:g}{smoothed}"
