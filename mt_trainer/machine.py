@@ -35,7 +35,7 @@ class Machine:
 
     def describe(self) -> str:
         """One line for the run's summary."""
-        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        precision = precision_name(self.dtype)
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {precision}"
         return f"CPU, {self.threads} thread{'s' if self.threads > 1 else ''}, {precision}"
@@ -80,6 +80,11 @@ def matmul_dtype(precision: Literal["auto", "fp32", "bf16"], device: torch.devic
     """What `runtime.precision` means on a device."""
     use_bf16 = precision == "bf16" or (precision == "auto" and is_good_at_bf16(device))
     return torch.bfloat16 if use_bf16 else torch.float32
+
+
+def precision_name(dtype: torch.dtype) -> Literal["fp32", "bf16"]:
+    """What `runtime.precision` calls a dtype."""
+    return "bf16" if dtype == torch.bfloat16 else "fp32"
 
 
 def is_good_at_bf16(device: torch.device) -> bool:

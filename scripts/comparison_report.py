@@ -36,11 +36,12 @@ def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mappi
 
 
 NOTES = """\
-Mean ± sample standard deviation over seeds. nll: of dev, in nats per token, never smoothed. ms a step: in the short
+Mean ± sample standard deviation over seeds. nll: in nats per token, never smoothed. ms a step: in the short
 runs beforehand, where a budget of minutes was counted by it. training minutes: wall time of the steps alone, whatever
 else ran on the machine; minutes: validations included. BLEU - that of the first objective: mean of the differences
-between runs of the same seed ± their sample standard deviation. p: that the two systems differ by chance, paired
-approximate randomisation on BLEU (10,000 trials, sacreBLEU), for each seed by itself. It says nothing of other seeds,
+between runs of the same seed ± their sample standard deviation. p: how often a
+difference in BLEU as large as this comes about when the translations of the two systems are exchanged at random
+(paired approximate randomisation, 10,000 trials, sacreBLEU), for each seed by itself. It says nothing of other seeds,
 and is not corrected for there being several comparisons."""
 
 
@@ -73,9 +74,11 @@ def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
     first = next(iter(runs[baseline].values()))
     sets = [name for name in first.scores if name != "dev"] or ["dev"]
     scores = [(name, metric) for name in sets for metric in first.scores[name] if metric != "chrf"]
+    likelihoods = [name for name in sets if name != "dev" and has_nll(runs, name)]
     titles = ["objective"]
     titles += [f"{name} {TITLES[metric]}" for name, metric in scores]
-    titles += ["dev BLEU", "nll", "steps", *([] if speeds is None else ["ms a step"])]
+    titles += [f"{name} nll" for name in likelihoods]
+    titles += ["dev BLEU", "dev nll", "steps", *([] if speeds is None else ["ms a step"])]
     titles += ["training minutes", "minutes"]
     for name in sets:
         titles += [f"{name} BLEU - {baseline}", f"p, {name}, against {baseline}"]
@@ -85,6 +88,7 @@ def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
         each = list(by_seed.values())
         cells = [objective]
         cells += [spread([run.scores[name][metric] for run in each], 2) for name, metric in scores]
+        cells += [spread([run.nll[name] for run in each], 4) for name in likelihoods]
         cells += [spread([run.dev["bleu"] for run in each], 2), spread([run.dev["nll"] for run in each], 4)]
         cells += [f"{statistics.mean(run.step for run in each):,.0f}"]
         cells += [] if speeds is None else [f"{1000 * speeds[objective]:.0f}"]
@@ -95,6 +99,11 @@ def table(runs: Runs, speeds: Mapping[str, float] | None) -> str:
             cells += [", ".join(f"{p:.4f}" for p in p_values[name].get(objective, [])) or "-"]
         rows.append(cells)
     return markdown_table(titles, rows)
+
+
+def has_nll(runs: Runs, set_name: str) -> bool:
+    """Whether all runs tell their NLL on a set; those that an older version has scored do not."""
+    return all(set_name in run.nll for by_seed in runs.values() for run in by_seed.values())
 
 
 def differences(runs: Runs, objective: str, set_name: str) -> list[float]:

@@ -22,6 +22,7 @@ class FinishedRun:
         dev: its `nll`, `bleu` and so on.
         train: the last log point of training: `nll`, `mean_weight` and so on; empty where there is none.
         scores: in percent, by set and metric.
+        nll: true NLL in nats per token, by set; of those whose evaluation tells it, as older ones do not.
         signatures: of the metrics.
         environment: of the last start: versions, commit, device.
     """
@@ -35,6 +36,7 @@ class FinishedRun:
     dev: dict[str, float]
     train: dict[str, float]
     scores: dict[str, dict[str, float]]
+    nll: dict[str, float]
     signatures: dict[str, str]
     environment: dict[str, Any]
 
@@ -65,6 +67,11 @@ class FinishedRun:
             ),
             scores={
                 name: {score["name"]: score["value"] for score in result["scores"]} for name, result in results.items()
+            },
+            nll={
+                name: nll
+                for name, result in results.items()
+                if (nll := result.get("likelihood", {}).get("nll")) is not None
             },
             signatures={score["name"]: score["signature"] for score in results["dev"]["scores"]},
             environment=json.loads((folder / "environment.json").read_text())[-1],

@@ -1,4 +1,4 @@
-"""mt-eval: BLEU and chrF of a trained run, on its test sets or on files.
+"""mt-eval: BLEU, chrF and true NLL of a trained run, on its test sets or on files.
 
 Results go to RUN/evaluation, where none are overwritten by those of another checkpoint or other settings:
 
@@ -40,6 +40,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON, with all digits.")] = False,
 ) -> None:
     """Translate test sets with a trained run and score the result; scores and translations are saved.
+
+    Beside BLEU and chrF stands how likely the model finds the references: its true NLL in nats a target token.
 
     The sets are the configured dev and test sets, or the files given with --src and --ref.
 
@@ -88,9 +90,16 @@ def evaluate(
     results = []
     for eval_set in sets:
         eval_set = with_known_overlap(eval_set, folder, cache_folder=Path(settings.runtime.cache_folder))
-        translator = opened.translator
-        results.append(evaluate_set(translator, metrics, eval_set, made_by=opened.hashes, progress=eval_set.name))
-        save_scores(results[-1], target, about=about)
+        result = evaluate_set(
+            opened.translator,
+            metrics,
+            eval_set,
+            likelihood=opened.meter.measure(eval_set),
+            made_by=opened.hashes,
+            progress=eval_set.name,
+        )
+        save_scores(result, target, about=about)
+        results.append(result)
     if as_json:
         print(json.dumps([as_record(result, about=about) for result in results], indent=2))
     else:

@@ -15,7 +15,9 @@ from mt_trainer.config.resume import listed_changes, refused_on_resume
 from mt_trainer.decoding.translate import Translator, build_translator
 from mt_trainer.distributed.launch import require_one_process
 from mt_trainer.errors import CheckpointError, ConfigError, Problem
+from mt_trainer.evaluation.likelihood import LikelihoodMeter
 from mt_trainer.machine import set_up_machine
+from mt_trainer.training.judging import build_meter
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.sealed_config import require_config
 
@@ -32,12 +34,14 @@ class FinishedRun:
 
     Attributes:
         translator: of the chosen checkpoint.
+        meter: measures how likely it finds references.
         checkpoint: its name, such as `step_00012000`.
         hashes: sha256 of its `weights` and of the `tokenizer`.
         about: what scores say of it: its name, and which checkpoints were passed over, if any.
     """
 
     translator: Translator
+    meter: LikelihoodMeter
     checkpoint: str
     hashes: dict[str, str]
     about: dict[str, object]
@@ -147,7 +151,8 @@ def open_run(folder: Path, config: TrainConfig, *, checkpoint: str) -> FinishedR
         device=machine.device,
         seed=config.runtime.seed,
     )
-    return FinishedRun(translator, loaded.checkpoint_name, loaded.hashes, loaded.about)
+    meter = build_meter(loaded, config, machine)
+    return FinishedRun(translator, meter, loaded.checkpoint_name, loaded.hashes, loaded.about)
 
 
 def _is_changeable(key: str) -> bool:

@@ -11,11 +11,16 @@ from pathlib import Path
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translator
 from mt_trainer.errors import CheckpointError, Problem
+from mt_trainer.evaluation.likelihood import Likelihood
 from mt_trainer.evaluation.metrics import Metrics, Score, reference_notes
 from mt_trainer.files import room, sync, write_whole
 
 SHOWN_DIGITS = 12
 """Hexadecimal digits of a hash that the table shows; the record has all."""
+
+
+LIKELIHOOD_SIGNATURE = "nats a target token of the run's tokenizer, end marks counted, never smoothed"
+"""How a likelihood comes about, whichever model it is of."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class SetScores:
             `weights` and `tokenizer` where these are files.
         notes: what a reader of the scores should know; usually nothing.
         seconds: that translating took.
+        likelihood: of the references; None where it is told elsewhere, as in validation.
     """
 
     name: str
@@ -42,6 +48,7 @@ class SetScores:
     hashes: dict[str, str]
     notes: tuple[str, ...]
     seconds: float
+    likelihood: Likelihood | None = None
 
     def value(self, name: str) -> float:
         """The score of this name, such as `bleu`, in percent."""
@@ -53,6 +60,7 @@ def evaluate_set(
     metrics: Metrics,
     eval_set: EvalSet,
     *,
+    likelihood: Likelihood | None = None,
     made_by: Mapping[str, str] | None = None,
     progress: str | None = None,
 ) -> SetScores:
@@ -62,6 +70,7 @@ def evaluate_set(
         translator: of the model to be judged.
         metrics: what to compute.
         eval_set: raw text, in its order.
+        likelihood: of its references under the translator's model, if it is to be told with the scores.
         made_by: sha256 of the translator's `weights` and `tokenizer`; None while it is being trained.
         progress: label of a progress bar; None for none.
 
@@ -76,6 +85,8 @@ def evaluate_set(
     num_cut = sum(row[0].source_was_cut for row in translations)
     if num_cut:
         notes.append(f"source lines longer than the model can read, and cut: {num_cut:,}")
+    if likelihood and likelihood.num_cut:
+        notes.append(f"reference lines longer than the model can place, and cut for the NLL: {likelihood.num_cut:,}")
     if eval_set.train_overlap:
         notes.append(eval_set.describe_overlap())
     return SetScores(
@@ -91,6 +102,7 @@ def evaluate_set(
         | dict(made_by or {}),
         notes=tuple(notes),
         seconds=seconds,
+        likelihood=likelihood,
     )
 
 
@@ -128,10 +140,12 @@ def save_scores(result: SetScores, folder: Path, *, about: Mapping[str, object])
 
 def as_record(result: SetScores, *, about: Mapping[str, object]) -> dict[str, object]:
     """The result without the hypotheses, for JSON. Numbers keep all their digits."""
+    likelihood = {"likelihood": result.likelihood.as_record()} if result.likelihood else {}
     return {
         "set": result.name,
         **about,
         "scores": [asdict(score) for score in result.scores],
+        **likelihood,
         "num_sentences": result.num_sentences,
         "train_overlap": result.train_overlap,
         "sha256": result.hashes,
@@ -141,7 +155,7 @@ def as_record(result: SetScores, *, about: Mapping[str, object]) -> dict[str, ob
 
 
 def scores_table(results: Sequence[SetScores]) -> str:
-    """For people: a line a set, scores to two places, then the signatures, what was compared, and notes.
+    """For people: a line a set, scores to two places; likelihoods likewise; then how all were made, and notes.
 
     `in training` is the number of sources that also occur in the training text; hashes are cut to `SHOWN_DIGITS`.
     """
@@ -155,13 +169,30 @@ def scores_table(results: Sequence[SetScores]) -> str:
         rate = result.num_sentences / result.seconds
         overlap = "not counted" if result.train_overlap is None else f"{result.train_overlap:,}"
         lines.append(f"{result.name:<{width}}  {result.num_sentences:>9,}{cells}  {overlap:>11}  {rate:>11.1f}")
+    measured = {result.name: result.likelihood for result in results if result.likelihood}
+    if measured:
+        lines += ["", *_likelihood_lines(measured, width), ""]
     signatures = dict.fromkeys((score.name, score.signature) for result in results for score in result.scores)
     lines += [f"{titles[name]}: {signature}" for name, signature in signatures]
+    precisions = dict.fromkeys(likelihood.precision for likelihood in measured.values())
+    lines += [f"nll: {LIKELIHOOD_SIGNATURE}; matrix products in {precision}" for precision in precisions]
     for result in results:
         hashes = ", ".join(f"{name} {digest[:SHOWN_DIGITS]}" for name, digest in result.hashes.items())
         lines.append(f"sha256: {result.name}: {hashes}")
     lines += [f"note: {result.name}: {note}" for result in results for note in result.notes]
     return "\n".join(lines)
+
+
+def _likelihood_lines(measured: Mapping[str, Likelihood], width: int) -> list[str]:
+    """A header and a line a set; `width` is that of the names."""
+    lines = [f"{'set':<{width}}     tokens      nll      ppl  accuracy  entropy  confidence"]
+    for name, each in measured.items():
+        ppl = f"{each.ppl:.2f}" if each.ppl < 1e5 else f"{each.ppl:.2g}"
+        lines.append(
+            f"{name:<{width}}  {each.num_tokens:>9,}  {each.nll:>7.4f}  {ppl:>7}  {each.accuracy:>8.3f}  "
+            f"{each.entropy:>7.4f}  {each.confidence:>10.3f}"
+        )
+    return lines
 
 
 def as_lines(texts: Sequence[str]) -> bytes:

@@ -177,12 +177,23 @@ class TranslationLoss(nn.Module):
             labels.where(mask, 0),
             function=self.current.function,
             mask=mask,
-            needs=DIAGNOSTICS if with_diagnostics else frozenset(),
             chunk_rows=chunk_rows,
             matmul_dtype=matmul_dtype,
             other_matmul_dtype=other_matmul_dtype,
             logit_buffer_bytes=self.logit_buffer_bytes,
         )
+        if with_diagnostics:  # as for any objective, to the last bit
+            with torch.no_grad():
+                statistics = linear_logit_statistics(
+                    hidden,
+                    output_weight,
+                    TokenInputs(labels.where(mask, 0)),
+                    constants=Constants(),
+                    needs=DIAGNOSTICS,
+                    chunk_rows=chunk_rows,
+                    matmul_dtype=matmul_dtype,
+                    logit_buffer_bytes=self.logit_buffer_bytes,
+                )
         return self._summarize(loss, statistics, mask, mask, with_diagnostics)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from mt_trainer.config import TrainConfig
+from mt_trainer.config.runtime import RuntimeConfig
 from mt_trainer.data.corpus import Corpus, Pairs
 from mt_trainer.data.counts import source_counts, target_counts
 from mt_trainer.data.loader import Loader
@@ -86,9 +87,13 @@ def build_loss(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus, m
         target_counts=torch.from_numpy(target_counts(corpus, vocab_size=vocab_size, eos_id=eos_id)),
         source_counts=torch.from_numpy(source_counts(corpus, vocab_size=tokenizers.src.vocab_size, eos_id=eos_id)),
     )
-    is_cuda = machine.device.type == "cuda"  # a CPU takes what its cache holds
-    buffer_bytes = config.runtime.logit_buffer_bytes if is_cuda else None
+    buffer_bytes = logit_buffer_bytes(config.runtime, machine)
     return TranslationLoss(vocab_size, pad_id, objective=objective, logit_buffer_bytes=buffer_bytes)
+
+
+def logit_buffer_bytes(config: RuntimeConfig, machine: Machine) -> int | None:
+    """Memory for logits; None for what suits the device: a CPU takes what its cache holds."""
+    return config.logit_buffer_bytes if machine.device.type == "cuda" else None
 
 
 def build_sampler(config: TrainConfig, tokenizers: TokenizerPair, corpus: Corpus) -> SubwordSampler | None:

@@ -12,6 +12,7 @@ from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.evaluation.evaluate import as_lines
 from mt_trainer.evaluation.validation import Validation, Validator
 from mt_trainer.files import room, write_whole
+from mt_trainer.objectives.loss_sums import per_token
 from mt_trainer.teacher_forcing import TeacherForcing
 from mt_trainer.training.checkpoints.checkpoint import save_checkpoint
 from mt_trainer.training.checkpoints.parameters import load_parameters
@@ -19,7 +20,7 @@ from mt_trainer.training.checkpoints.retention import average_newest
 from mt_trainer.training.diverging.divergence import Divergence, DivergenceWatch
 from mt_trainer.training.learner import Learner
 from mt_trainer.training.progress import Progress
-from mt_trainer.training.records import Records, Window, per_token
+from mt_trainer.training.records import Records, Window
 from mt_trainer.training.run_folder import RunFolder
 
 
@@ -122,9 +123,8 @@ class Milestones:
 
 def dev_metrics(validation: Validation) -> dict[str, float]:
     """What the log and the checkpoint say of a validation; BLEU and chrF, where it has them, with all their digits."""
-    sums = {name: float(value) for name, value in validation.sums._asdict().items() if value is not None}
     scores = validation.scores.scores if validation.scores else ()
-    return per_token(sums) | {score.name: score.value for score in scores}
+    return per_token(validation.sums.as_numbers()) | {score.name: score.value for score in scores}
 
 
 def _scores(dev: dict[str, float]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mt_trainer.errors import CheckpointError, Problem
 from mt_trainer.files import Fingerprint, room, write_all
+from mt_trainer.objectives.loss_sums import per_token
 from mt_trainer.training.event_file import EventFile
 from mt_trainer.training.step import StepResult
 
@@ -42,30 +42,6 @@ class Window:
     def read(self) -> dict[str, float]:
         """The sums as numbers; this waits for the device."""
         return {name: float(value) for name, value in self._sums.items()}
-
-
-def per_token(sums: dict[str, float]) -> dict[str, float]:
-    """What a log line tells of a window or a validation: means over target tokens, in nats.
-
-    Returns:
-        `loss` (the objective), `nll` (true, never smoothed), `ppl` = exp(nll), `accuracy`, and where they were summed
-        `entropy`, `confidence`, `mean_weight`, `share_at_floor`.
-    """
-    tokens = max(1.0, sums["num_tokens"])
-    nll = sums["nll"] / tokens
-    means = {
-        "loss": sums["loss"] / tokens,
-        "nll": nll,
-        "ppl": math.exp(min(nll, 700.0)),
-        "accuracy": sums["num_correct"] / tokens,
-    }
-    names = {
-        "entropy": "entropy",
-        "confidence": "confidence",
-        "weight": "mean_weight",
-        "num_at_floor": "share_at_floor",
-    }
-    return means | {name: sums[key] / tokens for key, name in names.items() if key in sums}
 
 
 def means_of_steps(sums: dict[str, float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mt_trainer.config import TrainConfig
@@ -14,10 +14,8 @@ from mt_trainer.distributed.launch import find_launch
 from mt_trainer.errors import ExitCode
 from mt_trainer.evaluation.evaluate import SetScores, evaluate_set, save_scores
 from mt_trainer.evaluation.metrics import Metrics, build_metrics
-from mt_trainer.evaluation.validation import Validator
 from mt_trainer.files import EMPTY
 from mt_trainer.machine import Machine, environment, set_up_machine
-from mt_trainer.model import Transformer
 from mt_trainer.objectives.building.check import check_objective
 from mt_trainer.training.assembly import assemble, build_floor, require_rows
 from mt_trainer.training.display import (
@@ -30,6 +28,7 @@ from mt_trainer.training.display import (
 )
 from mt_trainer.training.diverging.divergence import DivergenceWatch, Taken
 from mt_trainer.training.diverging.recovery import Recovery, Route
+from mt_trainer.training.judging import build_meter, build_validator
 from mt_trainer.training.loading import load_run
 from mt_trainer.training.milestones import Milestones
 from mt_trainer.training.preflight import require_room
@@ -127,7 +126,7 @@ def train(config: TrainConfig, run_folder: Path, *, announce: Callable[[str], No
                 data=data,
                 learner=learner,
                 teacher_forcing=parts.teacher_forcing,
-                validator=_validator(config, data, parts.teacher_forcing.model, metrics, machine),
+                validator=build_validator(config, data, parts.teacher_forcing.model, metrics, machine),
                 records=records,
                 watch=watch,
                 device=machine.device,
@@ -225,22 +224,6 @@ def _say_nothing(line: str) -> None:
     """What a rank announces that leaves it to the main one."""
 
 
-def _validator(
-    config: TrainConfig, data: PreparedData, model: Transformer, metrics: Metrics, machine: Machine
-) -> Validator:
-    """The judge of checkpoints: dev, with the search of the config."""
-    return Validator(
-        data.dev,
-        data.tokenizers,
-        build_translator(
-            config.decoding, model=model, tokenizers=data.tokenizers, device=machine.device, seed=config.runtime.seed
-        ),
-        replace(metrics, moses_lang=None),  # slow, and no checkpoint is chosen by it
-        batch_tokens=config.training.batch_tokens // config.training.accumulation,
-        max_positions=model.max_positions,
-    )
-
-
 def _final_scores(
     run: RunFolder, data: PreparedData, metrics: Metrics, machine: Machine, announce: Callable[[str], None]
 ) -> Outcome:
@@ -255,11 +238,19 @@ def _final_scores(
         device=machine.device,
         seed=config.runtime.seed,
     )
+    meter = build_meter(best, config, machine)
     about = {**best.about, "decoding": config.decoding.model_dump(mode="json")}
     scores: list[SetScores] = []
     samples: tuple[Sample, ...] = ()
     for eval_set in (data.dev, *data.test.values()):
-        result = evaluate_set(translator, metrics, eval_set, made_by=best.hashes, progress=eval_set.name)
+        result = evaluate_set(
+            translator,
+            metrics,
+            eval_set,
+            likelihood=meter.measure(eval_set),
+            made_by=best.hashes,
+            progress=eval_set.name,
+        )
         save_scores(result, run.path / "evaluation", about=about)
         scores.append(result)
         samples = spread_samples(eval_set, result.hypotheses, number=config.evaluation.num_samples)

@@ -169,7 +169,6 @@ def test_the_output_layer_of_a_pair_is_its_definition_and_repeats_itself_to_the_
             labels.to(CUDA),
             function=function,
             mask=mask.to(CUDA),
-            needs=frozenset({Statistic.ENTROPY, Statistic.ARGMAX}),
             chunk_rows=128,
             matmul_dtype=matmul_dtype,
             other_matmul_dtype=matmul_dtype,

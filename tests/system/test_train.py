@@ -160,6 +160,11 @@ def test_the_best_checkpoint_has_one_score_wherever_it_is_told(trained: tuple[Pa
         values = [each["scores"][place]["value"] for each in (own, evaluated["dev"])]
         assert values == [dev[step][name]] * 2
         assert dev[step][name] > 0
+    for name in ("nll", "ppl", "accuracy", "entropy", "confidence"):
+        assert [each["likelihood"][name] for each in (own, evaluated["dev"])] == [dev[step][name]] * 2, name
+    test = json.loads((folder / "runs/small/evaluation/held_out.json").read_text())
+    assert test["likelihood"] == evaluated["held_out"]["likelihood"] != own["likelihood"]
+    assert (test["likelihood"]["precision"], test["likelihood"]["num_cut"]) == ("fp32", 0)
     assert evaluated["dev"]["sha256"] == own["sha256"]
     assert (folder / "again/dev.hyp.txt").read_bytes() == (
         folder / f"runs/small/translations/step_{step:08d}.txt"

@@ -8,7 +8,6 @@ Second derivatives are not supported. Repeated calls give equal bits.
 Shapes: N tokens, n tokens of a chunk, D and E widths, V vocabulary.
 """
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -35,6 +34,10 @@ GPU_BUFFER_BYTES = 2 * 2**30
 """The same on a GPU; chosen, not measured."""
 
 
+_NAMES = sorted(ALWAYS)
+"""The statistics that are returned, in their order."""
+
+
 def linear_pair_objective(
     hidden: Tensor,
     weight: Tensor,
@@ -44,7 +47,6 @@ def linear_pair_objective(
     *,
     function: PairFunction,
     mask: Tensor | None,
-    needs: AbstractSet[Statistic],
     chunk_rows: int | None,
     matmul_dtype: torch.dtype | None,
     other_matmul_dtype: torch.dtype | None,
@@ -63,7 +65,6 @@ def linear_pair_objective(
         labels: [N] int64.
         function: the objective of each token; it must treat every token alone.
         mask: [N] bool, True where a token counts; None where all do.
-        needs: statistics of the first distribution beside those always present: entropy, argmax.
         chunk_rows: tokens whose logits are held at once; None for as many as the buffer has room for.
         matmul_dtype: the precision of the matrix products, None for that of `hidden`; the function sees float32, or
             float64. Ambient autocast is ignored.
@@ -71,10 +72,10 @@ def linear_pair_objective(
         logit_buffer_bytes: memory for logits; None for what suits the device.
 
     Returns:
-        The objective, 0-dimensional, and the statistics [N] of the first distribution, without gradient.
+        The objective, 0-dimensional, and the statistics [N] of the first distribution that any objective has at hand,
+        without gradient.
     """
     setup = _Setup(
-        names=sorted(ALWAYS | needs),
         chunk_rows=chunk_rows,
         buffer_bytes=logit_buffer_bytes or (CPU_BUFFER_BYTES if weight.device.type == "cpu" else GPU_BUFFER_BYTES),
         dtypes=(matmul_dtype or hidden.dtype, other_matmul_dtype or other_hidden.dtype),
@@ -84,14 +85,13 @@ def linear_pair_objective(
     wants = [torch.is_grad_enabled() and factor.requires_grad for factor in factors]
     outputs = _LinearPairObjective.apply(*factors, labels, mask, function, setup, wants)  # type: ignore[no-untyped-call]
     loss, *values = cast(tuple[Tensor, ...], outputs)
-    return loss, LogitStatistics(dict(zip(setup.names, values, strict=True)), TokenInputs(labels), Constants())
+    return loss, LogitStatistics(dict(zip(_NAMES, values, strict=True)), TokenInputs(labels), Constants())
 
 
 @dataclass(frozen=True)
 class _Setup:
-    """How to run: what to return, the size of a chunk, the precision of each product, whether both have one weight."""
+    """How to run: the size of a chunk, the precision of each product, whether both have one weight."""
 
-    names: list[Statistic]
     chunk_rows: int | None
     buffer_bytes: int
     dtypes: tuple[torch.dtype, torch.dtype]
@@ -117,10 +117,7 @@ class _LinearPairObjective(torch.autograd.Function):
         chunk_rows = setup.chunk_rows or max(1, setup.buffer_bytes // 4 // row_bytes)
         block_rows = max(1, setup.buffer_bytes // 32 // row_bytes)
         per_token = hidden.new_zeros(hidden.size(0), dtype=dtype)
-        values = {
-            name: torch.empty_like(labels, dtype=torch.int64 if name is Statistic.ARGMAX else dtype)
-            for name in setup.names
-        }
+        values = {name: torch.empty_like(labels, dtype=dtype) for name in _NAMES}
         with torch.autocast(hidden.device.type, enabled=False):
             first = _Side(hidden, weight, setup.dtypes[0], dtype, wants[:2])
             second = _Side(other_hidden, other_weight, setup.dtypes[1], dtype, wants[2:])
@@ -131,7 +128,7 @@ class _LinearPairObjective(torch.autograd.Function):
                 for block in parts(len(logits), block_rows):
                     rows = slice(chunk.start + block.start, chunk.start + block.stop)
                     pair = LogitPair(logits[block], other[block], labels[rows])
-                    for name, value in _statistics(pair, setup.names).items():
+                    for name, value in _statistics(pair).items():
                         values[name][rows] = value
                     counts = None if mask is None else mask[rows]
                     per_token[rows] = _differentiate(function, pair, counts, first.learns, second.learns)
@@ -189,9 +186,9 @@ class _Side:
             add_combined(self.by_weight, slopes, self.hidden[rows].to(self.matmul_dtype))
 
 
-def _statistics(pair: LogitPair, names: list[Statistic]) -> dict[Statistic, Tensor]:
+def _statistics(pair: LogitPair) -> dict[Statistic, Tensor]:
     """Of the first distribution."""
-    found = logit_statistics(pair.logits, TokenInputs(pair.labels), constants=Constants(), needs=frozenset(names))
+    found = logit_statistics(pair.logits, TokenInputs(pair.labels), constants=Constants(), needs=frozenset())
     return dict(found.values)
 
 

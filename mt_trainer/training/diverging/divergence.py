@@ -23,8 +23,9 @@ import torch
 from mt_trainer.config.training import TrainingConfig
 from mt_trainer.data.loader import Position
 from mt_trainer.errors import DivergedError, Problem
+from mt_trainer.objectives.loss_sums import per_token
 from mt_trainer.training.progress import Progress, Stretch
-from mt_trainer.training.records import Records, per_token
+from mt_trainer.training.records import Records
 from mt_trainer.training.step import StepResult
 
 REMEDY = (

@@ -14,7 +14,9 @@ from mt_trainer.cli import finished_run
 from mt_trainer.cli.command import showing_problems
 from mt_trainer.cli.eval import evaluate
 from mt_trainer.config import load_config
+from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.decoding.translate import Translation
+from mt_trainer.evaluation.likelihood import Likelihood
 from mt_trainer.evaluation.metrics import bleu
 from mt_trainer.training.sealed_config import write_sealed_config
 
@@ -24,6 +26,19 @@ HASHES = {"weights": "a" * 64, "tokenizer": "b" * 64}
 
 GERMAN = ["Ein Mann läuft schnell.", "Zwei Hunde spielen im Park."]
 ENGLISH = ["A man walks fast.", "Two dogs play in the park."]
+
+
+LIKELIHOOD = Likelihood(
+    nll=0.5, ppl=1.65, accuracy=0.9, entropy=0.7, confidence=0.8, num_tokens=11, precision="fp32", num_cut=0
+)
+
+
+class Meter:
+    """Stands for what measures likelihoods."""
+
+    def measure(self, eval_set: EvalSet) -> Likelihood:
+        assert eval_set.tgt_texts == GERMAN
+        return LIKELIHOOD
 
 
 class Parrot:
@@ -38,7 +53,8 @@ class Parrot:
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
     def open_run(folder: Path, config: Any, *, checkpoint: str) -> Any:
         name = "step_00000020" if checkpoint == "best" else checkpoint
-        return SimpleNamespace(translator=Parrot(), checkpoint=name, hashes=HASHES, about={"checkpoint": name})
+        about = {"checkpoint": name}
+        return SimpleNamespace(translator=Parrot(), meter=Meter(), checkpoint=name, hashes=HASHES, about=about)
 
     monkeypatch.setattr(finished_run, "open_run", open_run)
     monkeypatch.chdir(tmp_path)
@@ -72,12 +88,14 @@ def test_all_sets_of_a_run_or_config(invoke: Invoke, options: tuple[str, ...]) -
     assert code == 0
     assert "runs/mine, checkpoint step_00000020" in out
     assert f"{expected_bleu():.2f}" in out
+    assert "flickr         11   0.5000     1.65     0.900   0.7000       0.800\n" in out
     for name in ("dev", "flickr"):
         record = json.loads(Path(f"runs/mine/evaluation/{name}.json").read_text())
         assert record["checkpoint"] == "step_00000020"
         assert record["scores"][0]["value"] == expected_bleu()
         assert record["decoding"]["beam_size"] == 5
         assert record["train_overlap"] is None
+        assert record["likelihood"] == LIKELIHOOD.as_record()
         text = Path(f"runs/mine/evaluation/{name}.hyp.txt").read_text(encoding="utf-8")
         assert text == "Ein Mann läuft schnell.\nZwei Hunde spielen im Haus.\n"
 
@@ -87,6 +105,7 @@ def test_json_for_programs(invoke: Invoke) -> None:
     [record] = json.loads(out)
     assert (code, record["set"], record["num_sentences"]) == (0, "flickr", 2)
     assert record["scores"][0]["value"] == expected_bleu()
+    assert (record["likelihood"]["nll"], record["likelihood"]["num_tokens"]) == (0.5, 11)
     assert not Path("runs/mine/evaluation/dev.json").exists()
 
 

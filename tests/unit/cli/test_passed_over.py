@@ -18,6 +18,7 @@ from mt_trainer.cli.translate import translate
 from mt_trainer.config import load_config
 from mt_trainer.data.evaluation_sets import EvalSet
 from mt_trainer.evaluation.metrics import build_metrics
+from mt_trainer.machine import Machine
 from mt_trainer.training import train as training
 from mt_trainer.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from mt_trainer.training.loading import load_run
@@ -99,7 +100,7 @@ def test_mt_eval_warns_and_records_it(folder: Path) -> None:
 def test_mt_train_warns_where_it_scores(folder: Path) -> None:
     config = load_config(folder / "config.yaml")
     data: Any = SimpleNamespace(dev=EvalSet("dev", ["moon"], ["rimo"], fingerprint="f"), test={})
-    machine: Any = SimpleNamespace(device=torch.device("cpu"))
+    machine = Machine(torch.device("cpu"), torch.float32, threads=1)
     run: Any = SimpleNamespace(path=folder, config=config)
     said: list[str] = []
     metrics = build_metrics(config.evaluation, tgt_lang=config.data.tgt_lang)

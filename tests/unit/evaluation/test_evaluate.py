@@ -15,11 +15,22 @@ from mt_trainer.decoding.translate import Translation, Translator
 from mt_trainer.errors import CheckpointError
 from mt_trainer.evaluation import evaluate as evaluation
 from mt_trainer.evaluation.evaluate import SetScores, as_lines, as_record, evaluate_set, save_scores, scores_table
+from mt_trainer.evaluation.likelihood import Likelihood
 from mt_trainer.evaluation.metrics import Metrics, Score
 
 METRICS = Metrics(tokenize="13a", lowercase=False, moses_lang=None)
 SOURCES = ["a man walks fast .", "", "two dogs run in the park"]
 REFERENCES = ["A man walks fast.", "", "Two cats run in the park."]
+LIKELIHOOD = Likelihood(
+    nll=1.23456,
+    ppl=3.43687,
+    accuracy=0.71249,
+    entropy=1.5,
+    confidence=0.6251,
+    num_tokens=12345,
+    precision="bf16",
+    num_cut=0,
+)
 
 
 class Capitaliser:
@@ -55,6 +66,27 @@ def test_what_made_the_translations_is_told_with_them() -> None:
 
 
 EXOTIC = "a\r \v \f \x1c \x1d \x1e \x85 \u2028 \u2029 b\r"
+
+
+def test_a_likelihood_stands_beside_the_scores() -> None:
+    eval_set = EvalSet(name="dev", src_texts=SOURCES, tgt_texts=REFERENCES, fingerprint="f")
+    cut = replace(LIKELIHOOD, num_cut=1)
+    scores = evaluate_set(cast(Translator, Capitaliser()), METRICS, eval_set, likelihood=cut)
+    record = as_record(scores, about={})
+    assert record["likelihood"] == {
+        "nll": 1.23456,
+        "ppl": 3.43687,
+        "accuracy": 0.71249,
+        "entropy": 1.5,
+        "confidence": 0.6251,
+        "num_tokens": 12345,
+        "precision": "bf16",
+        "num_cut": 1,
+    }
+    assert "reference lines longer than the model can place, and cut for the NLL: 1" in scores.notes
+    assert {name: value for name, value in record.items() if name not in ("likelihood", "notes", "seconds")} == {
+        name: value for name, value in as_record(result(), about={}).items() if name not in ("notes", "seconds")
+    }
 
 
 def test_a_saved_translation_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
@@ -133,4 +165,27 @@ def test_table_for_people() -> None:
         "sha256: dev: src 0123456789ab, weights fedcba987654",
         "sha256: test_2016: src 0123456789ab, weights fedcba987654",
         "note: test_2016: look here",
+    ]
+
+
+def test_table_of_likelihoods() -> None:
+    scores = (Score("bleu", 31.239, "tok:13a"), Score("chrf", 50.126, "nc:6"))
+    bad = replace(LIKELIHOOD, nll=14.0, ppl=1202604.28, num_tokens=7)
+    results = [
+        SetScores(name, scores, ("x",), 1, 0, {"src": "0123456789abcdef"}, (), seconds=4.0, likelihood=likelihood)
+        for name, likelihood in (("dev", LIKELIHOOD), ("test_2016", bad), ("hypotheses", None))
+    ]
+    assert scores_table(results).splitlines()[:-3] == [
+        "set         sentences    BLEU    chrF  in training  sentences/s",
+        "dev                 1   31.24   50.13            0          0.2",
+        "test_2016           1   31.24   50.13            0          0.2",
+        "hypotheses          1   31.24   50.13            0          0.2",
+        "",
+        "set            tokens      nll      ppl  accuracy  entropy  confidence",
+        "dev            12,345   1.2346     3.44     0.712   1.5000       0.625",
+        "test_2016           7  14.0000  1.2e+06     0.712   1.5000       0.625",
+        "",
+        "BLEU: tok:13a",
+        "chrF: nc:6",
+        "nll: nats a target token of the run's tokenizer, end marks counted, never smoothed; matrix products in bf16",
     ]

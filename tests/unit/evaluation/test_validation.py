@@ -54,8 +54,8 @@ def teacher_forcing(tokenizers: TokenizerPair) -> TeacherForcing:
 
 
 def test_sums_do_not_depend_on_the_batches(tokenizers: TokenizerPair, teacher_forcing: TeacherForcing) -> None:
-    one_by_one = validator(tokenizers, teacher_forcing, batch_tokens=1).likelihood(teacher_forcing, CPU)
-    together = validator(tokenizers, teacher_forcing, batch_tokens=10_000).likelihood(teacher_forcing, CPU)
+    one_by_one = validator(tokenizers, teacher_forcing, batch_tokens=1).references.sums(teacher_forcing, CPU)
+    together = validator(tokenizers, teacher_forcing, batch_tokens=10_000).references.sums(teacher_forcing, CPU)
     assert int(one_by_one.num_tokens) == int(together.num_tokens)
     assert int(together.num_tokens) == sum(len(ids) + 1 for ids in tokenizers.tgt.encode(TGT))
     assert float(one_by_one.nll) == pytest.approx(float(together.nll), rel=1e-5)
@@ -65,7 +65,7 @@ def test_sums_do_not_depend_on_the_batches(tokenizers: TokenizerPair, teacher_fo
 def test_nll_is_not_smoothed(tokenizers: TokenizerPair, teacher_forcing: TeacherForcing) -> None:
     with torch.no_grad():
         teacher_forcing.model.output_weight.zero_()
-    sums = validator(tokenizers, teacher_forcing, batch_tokens=100).likelihood(teacher_forcing, CPU)
+    sums = validator(tokenizers, teacher_forcing, batch_tokens=100).references.sums(teacher_forcing, CPU)
     tokens, size = int(sums.num_tokens), tokenizers.tgt.vocab_size
     assert float(sums.nll) / tokens == pytest.approx(math.log(size), rel=1e-5)  # all logits are 0: uniform
     assert sums.entropy is not None
@@ -88,14 +88,14 @@ def test_any_objective_is_told_beside_the_true_nll(
     settings: dict[str, Any], tokenizers: TokenizerPair, teacher_forcing: TeacherForcing
 ) -> None:
     """Twice the same, whatever was drawn at random in between; without dropout, and with nothing left out."""
-    plain = validator(tokenizers, teacher_forcing, batch_tokens=100).likelihood(teacher_forcing, CPU)
+    plain = validator(tokenizers, teacher_forcing, batch_tokens=100).references.sums(teacher_forcing, CPU)
     config, size = TypeAdapter(ObjectiveConfig).validate_python(settings), tokenizers.tgt.vocab_size
     loss = TranslationLoss(size, pad_id=0, objective=build_objective(config, vocab_size=size, pad_id=0))
     teacher = Teacher(copy.deepcopy(teacher_forcing.model).eval(), torch.float32)
     both = TeacherForcing(teacher_forcing.model, loss, torch.float32, teacher).train()
     found = []
     for _ in range(2):
-        found.append(validator(tokenizers, both, batch_tokens=100).likelihood(both, CPU))
+        found.append(validator(tokenizers, both, batch_tokens=100).references.sums(both, CPU))
         loss.end_step()
         torch.rand(7)
     assert found[0].nll.item() == pytest.approx(plain.nll.item(), rel=1e-6)

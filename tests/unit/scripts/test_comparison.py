@@ -95,7 +95,8 @@ def write_run(folder: Path, config: str, num_steps: int, step_seconds: float, bl
             {"name": "bleu", "value": value, "signature": "sig"},
             {"name": "chrf", "value": 9, "signature": "sig"},
         ]
-        record = {"checkpoint": "step_00000009", "scores": scores}
+        likelihood = {"nll": bleu / 10 + (name != "dev") / 10}
+        record = {"checkpoint": "step_00000009", "scores": scores, "likelihood": likelihood}
         (folder / "evaluation" / f"{name}.json").write_text(json.dumps(record))
         (folder / "evaluation" / f"{name}.hyp.txt").write_text("Das Haus ist rot .\n" * number)
 
@@ -214,8 +215,9 @@ def test_an_interrupted_comparison_goes_on_and_prints_one_table(
     assert rows[0] == [
         "objective",
         "phrasebook_test BLEU",
+        "phrasebook_test nll",
         "dev BLEU",
-        "nll",
+        "dev nll",
         "steps",
         "training minutes",
         "minutes",
@@ -223,7 +225,7 @@ def test_an_interrupted_comparison_goes_on_and_prints_one_table(
         "p, phrasebook_test, against ce",
     ]
     # BLEU 11 and 31; 100 steps of 10 ms, the first ten slower by a factor of ten, and a validation of 1 s.
-    numbers = ["21.00 ± 14.14", "20.00 ± 14.14", "2.1000 ± 1.4142", "100", "0.0 ± 0.0", "0.0 ± 0.0"]
+    numbers = ["21.00 ± 14.14", "2.2000 ± 1.4142", "20.00 ± 14.14", "2.1000 ± 1.4142", "100", "0.0 ± 0.0", "0.0 ± 0.0"]
     assert rows[2:] == [["ce", *numbers, "-", "-"], ["focal", *numbers, "+0.00 ± 0.00", "1.0000, 1.0000"]]
     assert "not corrected for there being several comparisons" in printed.out.replace("\n", " ")
 
@@ -247,7 +249,7 @@ def test_a_diverged_run_is_left_out(
     run(monkeypatch, *arguments)
     printed = capsys.readouterr()
     assert "ce_seed_1: diverged" in printed.err
-    assert "| ce | 21.00 | 20.00 | 2.1000 | 100 | 0.0 | 0.0 | - | - |" in printed.out.splitlines()
+    assert "| ce | 21.00 | 2.2000 | 20.00 | 2.1000 | 100 | 0.0 | 0.0 | - | - |" in printed.out.splitlines()
 
 
 @pytest.mark.parametrize("length", [("--steps", "100"), ("--minutes", "0.1")])
@@ -443,6 +445,22 @@ def test_significance_is_that_of_the_translations(config: str, tmp_path: Path) -
     assert p_values["perfect"][0] < 0.001
     assert p_values["perfect"][0] <= p_values["half"][0] < 0.01
     assert "p, phrasebook_test, against bad" in table(runs, None)
+
+
+def test_runs_that_an_older_version_has_scored_are_still_read(config: str, tmp_path: Path) -> None:
+    runs = {}
+    for name in ("older", "newer"):
+        write_run(tmp_path / name, to_yaml(load_config(config)), 20, 1.0, 1.0)
+        if name == "older":
+            for path in (tmp_path / name / "evaluation").glob("*.json"):
+                record = json.loads(path.read_text())
+                del record["likelihood"]
+                path.write_text(json.dumps(record))
+        runs[name] = {1: FinishedRun.read(tmp_path / name)}
+    assert runs["older"][1].nll == {}
+    assert runs["newer"][1].nll == {"dev": 0.1, "phrasebook_test": 0.2}
+    assert "phrasebook_test nll" not in table(runs, None), "a column that all have"
+    assert "phrasebook_test nll" in table({"newer": runs["newer"]}, None)
 
 
 def test_a_signal_is_left_to_mt_train(tmp_path: Path) -> None:

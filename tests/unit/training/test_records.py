@@ -13,7 +13,7 @@ import torch
 from mt_trainer.errors import CheckpointError
 from mt_trainer.files import EMPTY, Fingerprint, fingerprint
 from mt_trainer.objectives import LossSums
-from mt_trainer.training.records import NoRecords, Records, Window, means_of_steps, per_token
+from mt_trainer.training.records import NoRecords, Records, Window, means_of_steps
 from mt_trainer.training.step import StepResult
 
 
@@ -83,26 +83,6 @@ def test_an_empty_window() -> None:
     assert Window().read() == {}
 
 
-def test_means_per_token() -> None:
-    sums = {"loss": 30.0, "nll": 20.0, "num_correct": 5.0, "num_tokens": 10.0, "weight": 8.0, "num_at_floor": 1.0}
-    assert per_token(sums) == {
-        "loss": 3.0,
-        "nll": 2.0,
-        "ppl": pytest.approx(math.exp(2)),
-        "accuracy": 0.5,
-        "mean_weight": 0.8,
-        "share_at_floor": 0.1,
-    }
-    with_diagnostics = per_token({**sums, "entropy": 12.0, "confidence": 4.0})
-    assert (with_diagnostics["entropy"], with_diagnostics["confidence"]) == (1.2, 0.4)
-
-
-def test_an_absurd_nll_gives_no_overflow_and_no_tokens_no_division_by_zero() -> None:
-    sums = {"loss": 1e6, "nll": 1e6, "num_correct": 0.0, "num_tokens": 1.0}
-    assert math.isfinite(per_token(sums)["ppl"])
-    assert per_token(dict.fromkeys(sums, 0.0))["loss"] == 0.0
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
@@ -159,7 +139,7 @@ def test_a_sum_that_some_steps_lack_is_left_out() -> None:
             window.add(result(10.0, weight=weight))
         assert "weight" not in window.read()
         assert window.read()["loss"] == 30.0
-        assert "mean_weight" not in per_token(window.read())
+        assert "mean_weight" not in means_of_steps(window.read())
 
 
 def test_a_changed_bit_before_the_checkpoint_is_refused_and_one_behind_it_is_cut_off(folder: Path) -> None:
