@@ -6,8 +6,9 @@
 
 With --minutes every run gets as many steps as its objective takes in that time, by the speed of short runs beforehand
 (the steps alone: all runs are validated equally often, and that time comes on top). With --steps all get the same
-number. Either way the config's other step counts (warmup, decay, validation) keep their share of training.max_steps: a
-run is the whole recipe in small, and its learning rate ends where it ends. In an objective `72%` stands for that share
+number. Either way the config's other step counts (warmup, decay, validation) keep their share of training.max_steps,
+where it has one: a run is the whole recipe in small, and its learning rate ends where it ends. The steps alone say when
+a run ends, and nothing of the config's own objective is left. In an objective `72%` stands for that share
 of the run's steps; with --minutes, stages end at such shares. Without --objective four are compared: cross-entropy,
 label smoothing, TaiLr, and cross-entropy followed by Brier.
 
@@ -153,8 +154,6 @@ def check(comparison: Comparison) -> None:
         MtError: of the config.
         ValueError: with what is wrong otherwise.
     """
-    if comparison.recipe.training.max_steps is None:
-        raise ValueError("the config needs training.max_steps: its other step counts are scaled with it")
     for name in comparison.objectives:
         check_objective(comparison, name)
     path = comparison.out / "comparison.json"

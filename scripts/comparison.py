@@ -20,6 +20,9 @@ OBJECTIVES = (
 
 SCALED = ("optim.schedule.warmup_steps", "optim.schedule.decay_steps", "training.validate_every_steps")
 
+OTHER_LIMITS = tuple(f"training.{name}=null" for name in ("max_epochs", "max_tokens", "max_seconds", "patience"))
+"""The number of steps alone says when a run ends."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -50,17 +53,18 @@ class Comparison:
     def overrides_for(self, name: str, num_steps: int) -> list[str]:
         """All overrides of a run of so many steps with an objective."""
         recipe_steps = self.recipe.training.max_steps
-        assert recipe_steps is not None
         scaled = []
         for key in SCALED:
             section, _, last = key.rpartition(".")
             value = getattr(
                 self.recipe.optim.schedule if section == "optim.schedule" else self.recipe.training, last, 0
             )
-            if value:
+            if value and recipe_steps is not None:
                 scaled.append(f"{key}={max(1, round(value / recipe_steps * num_steps))}")
         objective = with_shares(self.objectives[name], num_steps)
-        return [*self.overrides, f"training.max_steps={num_steps}", *scaled, f"objective={objective}"]
+        # null first: else an objective of the same name would keep what the recipe says of it
+        chosen = ["objective=null", f"objective={objective}"]
+        return [*self.overrides, *OTHER_LIMITS, f"training.max_steps={num_steps}", *scaled, *chosen]
 
 
 def with_shares(text: str, num_steps: int) -> str:

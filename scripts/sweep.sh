@@ -75,8 +75,8 @@ objective_with() { printf "$objective" "$1"; }
 settings=$(mt-train --config "$config" "$@" --print-config)
 for value in $values; do
     for seed in $seeds; do
-        mt-train --config "$config" "$@" --set "objective=$(objective_with "$value")" --set "runtime.seed=$seed" \
-            --print-config >/dev/null
+        mt-train --config "$config" "$@" --set objective=null --set "objective=$(objective_with "$value")" \
+            --set "runtime.seed=$seed" --print-config >/dev/null
     done
 done
 
@@ -138,8 +138,8 @@ for value in $values; do
         fi
         echo "$name: training" >&2
         status=0
-        mt-train --config "$config" "$@" --set "objective=$(objective_with "$value")" --set "runtime.seed=$seed" \
-            --set "runtime.run_folder=$out/$name" >&2 || status=$?
+        mt-train --config "$config" "$@" --set objective=null --set "objective=$(objective_with "$value")" \
+            --set "runtime.seed=$seed" --set "runtime.run_folder=$out/$name" >&2 || status=$?
         case $status in
             0) ;;
             3)

@@ -147,13 +147,37 @@ def test_a_run_is_the_recipe_in_small(config: str) -> None:
     assert comparison.overrides_for("cross_entropy_then_brier", 1000) == [
         "model.dropout=0.1",
         "training.validate_every_steps=20",
+        "training.max_epochs=null",
+        "training.max_tokens=null",
+        "training.max_seconds=null",
+        "training.patience=null",
         "training.max_steps=1000",
         "optim.schedule.warmup_steps=200",
         "training.validate_every_steps=100",
+        "objective=null",
         "objective=[{name: cross_entropy, until_step: 720}, {name: brier}]",
     ]
     for name in comparison.objectives:
         load_config(config, comparison.overrides_for(name, 60))
+
+
+def test_nothing_of_the_recipes_objective_or_limits_is_left(config: str) -> None:
+    overrides = (
+        "objective={name: focal, gamma: 3, z_loss: 0.5}",
+        "optim.schedule={name: inverse_sqrt, warmup_steps: 40}",
+        "training.max_steps=null",
+        "training.max_epochs=30",
+        "training.patience=3",
+    )
+    objectives = {"focal": "{name: focal}"}
+    comparison = Comparison(config, overrides, objectives, seeds=(1,), minutes=None, num_steps=900, out=Path("out"))
+    chosen = load_config(config, comparison.overrides_for("focal", 900))
+    assert chosen.objective == load_config(config, ["objective=null", "objective={name: focal}"]).objective
+    assert chosen.objective.z_loss == 0  # type: ignore[union-attr]
+    limits = chosen.training
+    assert (limits.max_steps, limits.max_epochs, limits.patience) == (900, None, None)
+    # without a number of steps there is nothing to scale by
+    assert chosen.optim.schedule.warmup_steps == 40  # type: ignore[union-attr]
 
 
 def test_steps_follow_from_measured_speed(
@@ -328,7 +352,6 @@ STAGES = "a=[{name: cross_entropy, until_step: 13000}, {name: brier}]"
     ("arguments", "said"),
     [
         (("--steps", "9", "--objective", "a={name: tailr, gamma: 2}"), "gamma"),
-        (("--steps", "9", "--objective", "a={name: tailr}", "--set", "training.max_steps=null"), "max_steps"),
         (("--steps", "0"), "above 0"),
         (("--minutes", "0"), "above 0"),
         (("--minutes", "-1"), "above 0"),
