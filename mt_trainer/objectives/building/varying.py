@@ -44,13 +44,17 @@ def scheduled(objective_of: OfNumbers, numbers: Mapping[str, float | NumberSched
         current = numbers_at(step)
         return replace(objective_of(**{**numbers, **current}).at(step), parameters=current, varies=None)
 
-    course = ", ".join(
-        f"{name} {schedule.schedule} from {schedule.start:g} to {schedule.end:g} "
-        f"over steps {schedule.start_step} to {schedule.end_step}"
-        for name, schedule in schedules.items()
-    )
+    course = ", ".join(f"{name} {in_words(schedule)}" for name, schedule in schedules.items())
     formula = objective_of(**{**numbers, **numbers_at(1)}).formula
     return replace(at(1), formula=f"{formula}  [at step 1; {course}]", varies=at)
+
+
+def in_words(schedule: NumberSchedule) -> str:
+    """The course of a number, for people."""
+    ends = f"from {schedule.start:g} to {schedule.end:g}"
+    if schedule.schedule == "step":
+        return f"{ends} at step {schedule.end_step}"
+    return f"{schedule.schedule} {ends} over steps {schedule.start_step} to {schedule.end_step}"
 
 
 def after(start_step: int, before: Objective, then: Objective) -> Objective:

@@ -70,6 +70,11 @@ def loss_of(objective: Any, nll: float = 2.0) -> float:
             "[at step 1; epsilon linear from 0 to 0.1 over steps 10 to 20]",
         ),
         (
+            LS | {"epsilon": {"schedule": "step", "start": 0.1, "end": 0.0, "end_step": 40}},
+            "label smoothing: (1 - 0.1) nll + 0.1 mean_v(-log p_v)  [torch convention]  "
+            "[at step 1; epsilon from 0.1 to 0 at step 40]",
+        ),
+        (
             {"name": "tailr", "epsilon": 0.0, "z_loss": 1e-4},
             "TaiLr: w nll + 0.0001 logsumexp^2,  w = clamp(p_y / (0.1 + (1 - 0.1) p_y), 0.3, 1) held constant",
         ),
