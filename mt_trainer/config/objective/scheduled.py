@@ -93,7 +93,7 @@ class AmountSchedule(NumberSchedule):
 ScheduledAmount = Annotated[Annotated[Amount, Tag("number")] | Annotated[AmountSchedule, Tag("schedule")], FORM]
 """x >= 0, or a schedule within it."""
 
-PositiveAmount = Annotated[float, Field(gt=0.0)]
+PositiveAmount = Annotated[float, Field(gt=0.0, le=1000.0)]
 
 
 class PositiveAmountSchedule(NumberSchedule):
@@ -106,7 +106,7 @@ class PositiveAmountSchedule(NumberSchedule):
 ScheduledPositiveAmount = Annotated[
     Annotated[PositiveAmount, Tag("number")] | Annotated[PositiveAmountSchedule, Tag("schedule")], FORM
 ]
-"""x > 0, or a schedule within it."""
+"""0 < x <= 1000, or a schedule within it."""
 
 ErrorNorm = Annotated[float, Field(gt=0.0, le=1.415)]
 
