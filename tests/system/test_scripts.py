@@ -135,7 +135,8 @@ def test_interrupted_sweep_goes_on_where_it_was(stand_ins: Path, tmp_path: Path)
     calls = (tmp_path / "calls.txt").read_text().splitlines()
     assert [call.split()[0] for call in calls].count("mt-eval") == 4
     assert calls[0] == (
-        "mt-train --config x.yaml --set data.src_lang=two words --set objective={name: label_smoothing, epsilon: 0} "
+        "mt-train --config x.yaml --set data.src_lang=two words "
+        "--set objective=null --set objective={name: label_smoothing, epsilon: 0} "
         "--set runtime.seed=1 --set runtime.run_folder=a folder/sweep/epsilon_0_seed_1"
     )
 
