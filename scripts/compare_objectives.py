@@ -8,9 +8,9 @@ With --minutes every run gets as many steps as its objective takes in that time,
 (the steps alone: all runs are validated equally often, and that time comes on top). With --steps all get the same
 number. Either way the config's other step counts (warmup, decay, validation) keep their share of training.max_steps,
 where it has one: a run is the whole recipe in small, and its learning rate ends where it ends. The steps alone say when
-a run ends, and nothing of the config's own objective is left. In an objective `72%` stands for that share
-of the run's steps; with --minutes, stages end at such shares. Without --objective four are compared: cross-entropy,
-label smoothing, TaiLr, and cross-entropy followed by Brier.
+a run ends, and nothing of the config's own objective is left. In an objective `72%` stands for that share of the run's
+steps; with --minutes, stages end at such shares. Without --objective four are compared: cross-entropy, label smoothing,
+TaiLr, and cross-entropy followed by Brier.
 
 The same command continues where it was interrupted, and takes more objectives and seeds. Prints markdown for
 docs/results.md; all else goes to stderr. A run that diverges is left out, and the same command tries it again. All

@@ -36,13 +36,13 @@ def report(runs: Runs, *, title: str, settings: Mapping[str, str], speeds: Mappi
 
 
 NOTES = """\
-Mean ± sample standard deviation over seeds. nll: in nats per token, never smoothed. ms a step: in the short
-runs beforehand, where a budget of minutes was counted by it. training minutes: wall time of the steps alone, whatever
-else ran on the machine; minutes: validations included. BLEU - that of the first objective: mean of the differences
-between runs of the same seed ± their sample standard deviation. p: how often a
-difference in BLEU as large as this comes about when the translations of the two systems are exchanged at random
-(paired approximate randomisation, 10,000 trials, sacreBLEU), for each seed by itself. It says nothing of other seeds,
-and is not corrected for there being several comparisons."""
+Mean ± sample standard deviation over seeds. nll: in nats per token, never smoothed. ms a step: in the short runs
+beforehand, where a budget of minutes was counted by it. training minutes: wall time of the steps alone, whatever else
+ran on the machine; minutes: validations included. BLEU - that of the first objective: mean of the differences between
+runs of the same seed ± their sample standard deviation. p: how often a difference in BLEU as large as this comes about
+when the translations of the two systems are exchanged at random (paired approximate randomisation, 10,000 trials,
+sacreBLEU), for each seed by itself. It says nothing of other seeds, and is not corrected for there being several
+comparisons."""
 
 
 def time_warning(runs: Runs) -> list[str]:

@@ -18,7 +18,6 @@ from mt_trainer.files import room, sync, write_whole
 SHOWN_DIGITS = 12
 """Hexadecimal digits of a hash that the table shows; the record has all."""
 
-
 LIKELIHOOD_SIGNATURE = "nats a target token of the run's tokenizer, end marks counted, never smoothed"
 """How a likelihood comes about, whichever model it is of."""
 

@@ -30,6 +30,17 @@ def test_the_benchmark_of_objectives_runs_and_writes_its_numbers_with_their_sett
     assert "label_smoothing" in done.stdout
 
 
+def test_naive_code_can_be_left_out_of_the_benchmark_of_objectives(tmp_path: Path) -> None:
+    report = tmp_path / "times.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "objectives.py"), "--quick", "--threads", "1"]
+    few = ["--objective", "brier", "--dtype", "float32", "--without-naive", "--json", str(report)]
+    done = subprocess.run([*command, *few], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = {result["objective"]: result for result in json.loads(report.read_text(encoding="utf-8"))["results"]}
+    assert results["brier"]["to_naive"] is None
+    assert results["brier"]["to_matmuls"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "last"),
     [

@@ -21,7 +21,7 @@ from mt_trainer.config.objective_checks import objectives_of
 from mt_trainer.objectives.build import build_objective
 from mt_trainer.objectives.building.check import target_vocab_size
 from mt_trainer.objectives.building.published import equal_to
-from mt_trainer.objectives.building.schedules import number_at
+from mt_trainer.objectives.building.varying import at_step
 from mt_trainer.objectives.logit_statistics import LogitStatistics, Statistic
 from mt_trainer.objectives.objective import AnyObjective, Objective, Source
 from mt_trainer.objectives.token_inputs import TokenInputs
@@ -112,17 +112,13 @@ def _shown(config: SingleObjective, step: int) -> Shown:
     """One probability in each band of graduated smoothing, else some."""
     if not isinstance(config, GraduatedLabelSmoothingConfig):
         return [(f"p_y = {p:g}", p) for p in PROBABILITIES]
-    low, high = _number(config.low_threshold, step), _number(config.high_threshold, step)
+    low, high = at_step(config.low_threshold, step), at_step(config.high_threshold, step)
     bands = [
         (f"p_y < {low:g}", 0.0, low),
         (f"{low:g} <= p_y <= {high:g}", low, high),
         (f"p_y > {high:g}", high, 1.0),
     ]
     return [(text, (start + end) / 2) for text, start, end in bands if start < end]
-
-
-def _number(number: float | NumberSchedule, step: int) -> float:
-    return number_at(step, **number.model_dump()) if isinstance(number, NumberSchedule) else number
 
 
 def _target(objective: AnyObjective, shown: Shown, vocab_size: int) -> Iterator[str]:

@@ -38,7 +38,7 @@ def scheduled(objective_of: OfNumbers, numbers: Mapping[str, float | NumberSched
         return objective_of(**numbers)
 
     def numbers_at(step: int) -> dict[str, float]:
-        return {name: number_at(step, **schedule.model_dump()) for name, schedule in schedules.items()}
+        return {name: at_step(schedule, step) for name, schedule in schedules.items()}
 
     def at(step: int) -> AnyObjective:
         current = numbers_at(step)
@@ -47,6 +47,11 @@ def scheduled(objective_of: OfNumbers, numbers: Mapping[str, float | NumberSched
     course = ", ".join(f"{name} {in_words(schedule)}" for name, schedule in schedules.items())
     formula = objective_of(**{**numbers, **numbers_at(1)}).formula
     return replace(at(1), formula=f"{formula}  [at step 1; {course}]", varies=at)
+
+
+def at_step(number: float | NumberSchedule, step: int) -> float:
+    """A number of a config as it stands at a step."""
+    return number_at(step, **number.model_dump()) if isinstance(number, NumberSchedule) else number
 
 
 def in_words(schedule: NumberSchedule) -> str:

@@ -33,7 +33,6 @@ differentiated on, since autograd keeps more than ten matrices of that size."""
 GPU_BUFFER_BYTES = 2 * 2**30
 """The same on a GPU; chosen, not measured."""
 
-
 _NAMES = sorted(ALWAYS)
 """The statistics that are returned, in their order."""
 
