@@ -4,9 +4,9 @@
     python benchmarks/objectives.py --cuda     # 25,000 tokens, 32,000 pieces, beside compiled code and Liger
     python benchmarks/objectives.py --quick    # a few tokens: whether it runs
 
-All candidates of a size run in one process, in turn, several rounds; a number is the median of them, in brackets the
-least and the largest. Run it on an otherwise idle machine: with other work on the cores, two threads slow down out of
-proportion. The columns of an objective:
+All candidates of a size run in one process, in turn, several rounds, each in an order of its own; a number is the
+median, in brackets the least and the largest. Run it on an otherwise idle machine: with other work on the cores, two
+threads slow down out of proportion. The columns of an objective:
 
   x matmuls      time over that of the bare matrix products that it cannot avoid: logits, gradient of the hidden state,
                  gradient of the weight; one more for an expected embedding, one more where it first has to know what to
@@ -14,9 +14,9 @@ proportion. The columns of an objective:
                  a fourth is taken for a third of them.
   x F.CE         over `F.cross_entropy(label_smoothing=0.1)` on logits that are held as a whole
   x naive        over the definition: all logits, `logit_statistics`, the same function, autograd
-  MiB            peak memory beyond parameters, inputs and gradients, in the round before those that count: how far the
-                 resident set rises (Linux: VmHWM, reset before; freed memory is handed back at once), or what the
-                 allocator of the GPU gives out
+  MiB            peak memory beyond parameters, inputs and gradients, before the rounds that count and in the second of
+                 two runs: how far the resident set rises (Linux: VmHWM, reset before; freed memory is handed back at
+                 once), or what the allocator of the GPU gives out
 """
 
 import argparse
@@ -24,7 +24,7 @@ import json
 import platform
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,9 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "label_smoothing, z-loss": {"name": "label_smoothing", "z_loss": 1e-4},
 }
 
+FLOOR_TURNS = 3
+"""How often the bare products run in a round."""
+
 
 def make_objective(config: dict[str, Any], vocab_size: int) -> Objective:
     """From a section `objective`; the files that it may name are written for the vocabulary."""
@@ -79,6 +82,14 @@ def make_objective(config: dict[str, Any], vocab_size: int) -> Objective:
         objective = build_objective(parsed, vocab_size=vocab_size, pad_id=0, target_counts=counts, source_counts=counts)
     assert isinstance(objective, Objective), "an objective over one distribution"
     return objective
+
+
+def turns(names: Collection[str], rounds: int) -> list[list[str]]:
+    """What runs in each round: the floor several times, since all stand over it; naive code, the slowest, in one."""
+    products = [name for name in names if name.startswith("matmuls")]
+    naive = [name for name in names if name.endswith(", naive")]
+    each = [*(name for name in names if name not in naive), *(FLOOR_TURNS - 1) * products]
+    return [each + naive if index == 0 else each for index in range(rounds)]
 
 
 def num_matmuls(objective: Objective) -> int:
@@ -167,7 +178,7 @@ def main() -> None:
         runs = (gpu_rivals(layer) if options.cuda else {}) | candidates(layer, objectives)
         if options.without_naive:
             runs = {name: run for name, run in runs.items() if not name.endswith(", naive")}
-        measured = measure(runs, layer, lambda name: 1 if name.endswith(", naive") else options.rounds)
+        measured = measure(runs, layer, turns(runs, options.rounds))
         print(f"\nd_model {width}, vocab_size {vocab_size}, {dtype}")
         print(f"{'':<32} {'milliseconds':>30} {'x matmuls':>10} {'x F.CE':>10} {'x naive':>10} {'MiB':>7}")
         for row in rows(measured, objectives):

@@ -5,9 +5,10 @@ import gc
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import torch
 
@@ -32,19 +33,24 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 much free memory at the top of the heap is kept."""
 
 
-def measure(runs: dict[str, Run], layer: Layer, rounds: Callable[[str], int]) -> dict[str, Measured]:
-    """All runs in turn, `rounds` times each; one for which there is not enough memory is left out."""
+def measure(runs: dict[str, Run], layer: Layer, rounds: Sequence[Sequence[str]]) -> dict[str, Measured]:
+    """All runs in turn, first for their memory, then in each round those that it names, as often as it names them.
+
+    The order within a round is drawn at random: a machine that is slower for a while would otherwise always hit the
+    same ones. A run for which there is not enough memory is left out.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     extra: dict[str, float | None] = {}
-    for index in range(1 + max(map(rounds, runs))):
+    orders = [list(runs), *(Random(index).sample(names, len(names)) for index, names in enumerate(rounds))]
+    for index, order in enumerate(orders):
         keep_freed_memory(index > 0)
-        for name, run in runs.items():
+        for name in order:
             layer.hidden.grad = layer.weight.grad = None
             try:
                 if index == 0:
-                    extra[name] = peak_extra_mib(run, layer)
-                elif name in extra and index <= rounds(name):
-                    seconds[name].append(seconds_of(run, layer.hidden.device))
+                    extra[name] = peak_extra_mib(runs[name], layer)
+                elif name in extra:
+                    seconds[name].append(seconds_of(runs[name], layer.hidden.device))
             except torch.OutOfMemoryError:
                 extra.pop(name, None)
     return {name: Measured(seconds[name], mib) for name, mib in extra.items()}
@@ -71,8 +77,13 @@ def seconds_of(run: Run, device: torch.device) -> float:
 
 
 def peak_extra_mib(run: Run, layer: Layer) -> float | None:
-    """How far memory rises above what lies there before, less the gradients; None where it cannot be told."""
+    """How far memory rises above what lies there before, less the gradients; None where it cannot be told.
+
+    In a second run: in the first one, oneDNN also makes what it keeps for products of such sizes, some 16 MiB.
+    """
     is_on_gpu = layer.hidden.device.type == "cuda"
+    run()
+    layer.hidden.grad = layer.weight.grad = None
     gc.collect()
     before = reset_gpu_peak() if is_on_gpu else reset_resident_peak()
     run()

@@ -9,7 +9,7 @@ The gradients are analytic, see `row_statistics.py`.
 Second derivatives are not supported. Repeated calls give equal bits. Shapes: N tokens, D width, V vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
@@ -73,8 +73,9 @@ def linear_objective(
 ) -> tuple[Tensor, LogitStatistics]:
     """The objective summed over the tokens, differentiable by `hidden` and `weight`; the statistics, without gradient.
 
-    Backward only multiplies, in place, what forward has computed: it can run once. Where there is no gradient to
-    compute (under `no_grad`, or if neither input requires one), forward is one matmul.
+    The expected embedding is not among them: the objective alone has use for it, and that of all tokens can take more
+    memory than the logits of a chunk. Backward only multiplies, in place, what forward has computed: it can run once.
+    Where there is no gradient to compute (under `no_grad`, or if neither input requires one), forward is one matmul.
 
     Args:
         hidden: [N, D].
@@ -94,7 +95,12 @@ def linear_objective(
     setup = Setup(frozenset(needs), chunk_rows, logit_buffer_bytes, matmul_dtype or hidden.dtype)
     wants = (hidden.requires_grad, weight.requires_grad) if torch.is_grad_enabled() else (False, False)
     loss, *values = _apply(_LinearObjective, hidden, weight, inputs, constants, mask, function, setup, wants)
-    return loss, LogitStatistics(dict(zip(setup.names, values, strict=True)), inputs, constants)
+    return loss, LogitStatistics(dict(zip(_of_all_tokens(setup.names), values, strict=True)), inputs, constants)
+
+
+def _of_all_tokens(names: Iterable[Statistic]) -> list[Statistic]:
+    """Those that are kept when their chunk is done."""
+    return [name for name in names if name is not Statistic.EXPECTED_EMBEDDING]
 
 
 def _apply(function: type[torch.autograd.Function], *arguments: object) -> tuple[Tensor, ...]:
@@ -119,7 +125,7 @@ class _LinearObjective(torch.autograd.Function):
             measured, losses, ctx.gradients = _by_chunks(projection, mask, function, wants)
         del projection  # its buffers, before the statistics are put together
         values = concatenate(measured)
-        outputs = tuple(values[name] for name in setup.names)
+        outputs = tuple(values[name] for name in _of_all_tokens(setup.names))
         ctx.mark_non_differentiable(*outputs)
         return torch.cat(losses).sum(), *outputs
 
@@ -149,7 +155,7 @@ def _by_chunks(
         per_token, slopes = _differentiate(function, statistics, counts, is_training)
         if is_training:
             gradients.add(chunk, statistics, slopes)
-        measured.append(dict(statistics.values))
+        measured.append({name: statistics.values[name] for name in _of_all_tokens(statistics.values)})
         losses.append(per_token)
     return measured, losses, gradients.finish()
 

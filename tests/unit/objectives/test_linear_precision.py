@@ -90,18 +90,24 @@ def test_errors_of_low_precision_are_no_larger_than_those_of_plain_code(
     double = [factor.detach().double().requires_grad_() for factor in (hidden, weight)]
     exact = by_definition(name, double[0], double[1], inputs, constants, torch.float64)
     plain = by_definition(name, hidden, weight, inputs, constants, matmul_dtype)
-    loss, statistics = linear_objective(
+    chunks = []
+
+    def kept(statistics: LogitStatistics) -> Tensor:
+        chunks.append(statistics.values[name].detach())
+        return curved(name)(statistics)
+
+    loss, _ = linear_objective(
         hidden,
         weight,
         inputs,
-        function=curved(name),
+        function=kept,
         mask=None,
         constants=constants,
         needs={name},
         chunk_rows=100,
         matmul_dtype=matmul_dtype,
     )
-    ours = [statistics.values[name], *torch.autograd.grad(loss, (hidden, weight))]
+    ours = [torch.cat(chunks), *torch.autograd.grad(loss, (hidden, weight))]
     for what, mine, naive, truth in zip(("value", "hidden", "weight"), ours, plain, exact, strict=True):
         error, reference = ((value.double() - truth).norm().item() for value in (mine, naive))
         assert error <= 1.25 * reference + 1e-6 * truth.norm().item(), what
@@ -203,18 +209,25 @@ def test_the_expected_embedding_of_a_sure_model_is_that_of_its_label_in_any_prec
     needs = frozenset({Statistic.EXPECTED_EMBEDDING})
 
     def distances() -> Tensor:
-        _, statistics = linear_objective(
+        chunks = []
+
+        def distance(statistics: LogitStatistics) -> Tensor:
+            per_token = 1 - (statistics.expected_embedding * statistics.label_embedding).sum(dim=-1)
+            chunks.append(per_token.detach())
+            return per_token
+
+        linear_objective(
             sure,
             weight,
             TokenInputs(labels),
-            function=lambda statistics: statistics.nll,
+            function=distance,
             mask=None,
             constants=constants,
             needs=needs,
             chunk_rows=64,
             matmul_dtype=torch.bfloat16,
         )
-        return 1 - (statistics.expected_embedding * statistics.label_embedding).sum(dim=-1)
+        return torch.cat(chunks)
 
     trained = distances()
     assert trained.abs().median() < 1e-6
