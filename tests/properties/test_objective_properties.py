@@ -139,9 +139,10 @@ def test_how_tokens_are_cut_into_chunks_changes_neither_statistics_nor_loss_nor_
     )
     by_logits = torch.autograd.grad(expected, logits)[0].t()
     atol = 1e-12 * max(scale, 1)
-    for name in Statistic:
-        for statistics in (collected, recomputed):
-            torch.testing.assert_close(statistics.values[name], definition.values[name], rtol=1e-12, atol=atol)
+    assert set(recomputed.values) == set(Statistic)
+    for statistics in (collected, recomputed):
+        for name, value in statistics.values.items():
+            torch.testing.assert_close(value, definition.values[name], rtol=1e-12, atol=atol)
     for value in (loss, everything(recomputed).sum()):
         torch.testing.assert_close(torch.autograd.grad(value, weight)[0], by_logits, rtol=1e-9, atol=1e-9)
 
