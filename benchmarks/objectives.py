@@ -14,9 +14,9 @@ threads slow down out of proportion. The columns of an objective:
                  a fourth is taken for a third of them.
   x F.CE         over `F.cross_entropy(label_smoothing=0.1)` on logits that are held as a whole
   x naive        over the definition: all logits, `logit_statistics`, the same function, autograd
-  MiB            peak memory beyond parameters, inputs and gradients, before the rounds that count and in the second of
-                 two runs: how far the resident set rises (Linux: VmHWM, reset before; freed memory is handed back at
-                 once), or what the allocator of the GPU gives out
+  MiB            peak memory beyond parameters, inputs and gradients, in a process of its own and the second of two
+                 runs: how far the resident set rises (Linux: VmHWM, reset before; freed memory is handed back at once),
+                 or what the allocator of the GPU gives out
 """
 
 import argparse
@@ -25,7 +25,10 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Collection, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,8 @@ from mt_trainer.machine import commit
 from mt_trainer.objectives import build_objective
 from mt_trainer.objectives.logit_statistics import Statistic
 from mt_trainer.objectives.objective import Objective
-from output_layer.candidates import NUM_TEACHER_PIECES, candidates, gpu_rivals, make_layer
-from output_layer.measuring import Measured, measure
+from output_layer.candidates import NUM_TEACHER_PIECES, Layer, Run, candidates, gpu_rivals, make_layer
+from output_layer.measuring import peaks, times
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "cross_entropy": {"name": "cross_entropy"},
@@ -97,20 +100,23 @@ def num_matmuls(objective: Objective) -> int:
     return 3 + (Statistic.EXPECTED_EMBEDDING in objective.needs) + (objective.truncation is not None)
 
 
-def rows(measured: dict[str, Measured], objectives: dict[str, Objective]) -> Iterator[dict[str, Any]]:
+def rows(
+    seconds: dict[str, list[float]], extra_mib: dict[str, float | None], objectives: dict[str, Objective]
+) -> Iterator[dict[str, Any]]:
     """A row of the table for each candidate that has one."""
-    floor = min(result.median for name, result in measured.items() if name.startswith("matmuls"))
-    for name, result in measured.items():
-        if name.endswith(", naive") or not result.seconds:
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    floor = min(median for name, median in medians.items() if name.startswith("matmuls"))
+    for name, median in medians.items():
+        if name.endswith(", naive"):
             continue
         needed = num_matmuls(objectives[name]) if name in objectives else 3
-        others = {"to_cross_entropy": measured.get("F.cross_entropy"), "to_naive": measured.get(f"{name}, naive")}
+        others = {"to_cross_entropy": medians.get("F.cross_entropy"), "to_naive": medians.get(f"{name}, naive")}
         yield {
             "objective": name,
-            "seconds": result.seconds,
-            "to_matmuls": result.median / (floor * needed / 3),
-            **{key: None if other is None else result.median / other.median for key, other in others.items()},
-            "extra_mib": result.extra_mib,
+            "seconds": seconds[name],
+            "to_matmuls": median / (floor * needed / 3),
+            **{key: None if other is None else median / other for key, other in others.items()},
+            "extra_mib": extra_mib.get(name),
         }
 
 
@@ -161,6 +167,35 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
+@dataclass(frozen=True)
+class Size:
+    """One table: what is built in the process that takes the time and in the one that looks at memory."""
+
+    num_tokens: int
+    width: int
+    vocab_size: int
+    dtype: str
+    device: str
+    objectives: tuple[str, ...]
+    with_naive: bool
+    threads: int
+
+    def build(self) -> tuple[Layer, dict[str, Objective], dict[str, Run]]:
+        """The output layer, the objectives by name, and all candidates by name."""
+        torch.set_num_threads(self.threads)
+        torch.set_flush_denormal(True)  # as in training
+        device = torch.device(self.device)
+        layer = make_layer(self.num_tokens, self.width, self.vocab_size, getattr(torch, self.dtype), device)
+        objectives = {name: make_objective(OBJECTIVES[name], self.vocab_size) for name in self.objectives}
+        runs = (gpu_rivals(layer) if device.type == "cuda" else {}) | candidates(layer, objectives)
+        return layer, objectives, {name: run for name, run in runs.items() if self.with_naive or ", naive" not in name}
+
+    def extra_mib(self) -> dict[str, float | None]:
+        """Peak memory of every candidate."""
+        layer, _, runs = self.build()
+        return peaks(runs, layer)
+
+
 def main() -> None:
     """Measure and print."""
     options = parse_options()
@@ -169,19 +204,26 @@ def main() -> None:
         return
     device = torch.device("cuda" if options.cuda else "cpu")
     torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # as in training
     report: dict[str, Any] = {"settings": settings(options, device), "results": []}
     print(", ".join(f"{key} {value}" for key, value in report["settings"].items()))
     for width, vocab_size, dtype in product(options.d_model, options.vocab_size, options.dtype):
-        layer = make_layer(options.num_tokens, width, vocab_size, getattr(torch, dtype), device)
-        objectives = {name: make_objective(OBJECTIVES[name], vocab_size) for name in options.objective}
-        runs = (gpu_rivals(layer) if options.cuda else {}) | candidates(layer, objectives)
-        if options.without_naive:
-            runs = {name: run for name, run in runs.items() if not name.endswith(", naive")}
-        measured = measure(runs, layer, turns(runs, options.rounds))
+        size = Size(
+            num_tokens=options.num_tokens,
+            width=width,
+            vocab_size=vocab_size,
+            dtype=dtype,
+            device=device.type,
+            objectives=tuple(options.objective),
+            with_naive=not options.without_naive,
+            threads=options.threads,
+        )
+        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as new_process:
+            extra_mib = new_process.submit(size.extra_mib).result()
+        layer, objectives, runs = size.build()
+        seconds = times(runs, layer, turns(runs, options.rounds))
         print(f"\nd_model {width}, vocab_size {vocab_size}, {dtype}")
         print(f"{'':<32} {'milliseconds':>30} {'x matmuls':>10} {'x F.CE':>10} {'x naive':>10} {'MiB':>7}")
-        for row in rows(measured, objectives):
+        for row in rows(seconds, extra_mib, objectives):
             report["results"].append({"d_model": width, "vocab_size": vocab_size, "dtype": dtype, **row})
             print(show(row), flush=True)
     if options.json is not None:

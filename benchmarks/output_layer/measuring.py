@@ -1,12 +1,11 @@
-"""Time and peak memory of the forms of an output layer, all in one process, in turn."""
+"""Time and peak memory of the forms of an output layer, in turn."""
 
+import contextlib
 import ctypes
 import gc
 import platform
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -14,46 +13,41 @@ import torch
 
 from output_layer.candidates import Layer, Run
 
-
-@dataclass(frozen=True)
-class Measured:
-    """Seconds of each round that counts, and the peak of the memory beyond the gradients in the round before."""
-
-    seconds: list[float]
-    extra_mib: float | None
-
-    @property
-    def median(self) -> float:
-        """Of the seconds."""
-        return statistics.median(self.seconds)
-
-
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """Names of `mallopt` in glibc's malloc.h: blocks from that size on are mapped by themselves, and go back when freed; so
 much free memory at the top of the heap is kept."""
 
 
-def measure(runs: dict[str, Run], layer: Layer, rounds: Sequence[Sequence[str]]) -> dict[str, Measured]:
-    """All runs in turn, first for their memory, then in each round those that it names, as often as it names them.
+def times(runs: dict[str, Run], layer: Layer, rounds: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """Seconds of all runs in turn: in each round those that it names, as often as it names them, after one of all.
 
     The order within a round is drawn at random: a machine that is slower for a while would otherwise always hit the
     same ones. A run for which there is not enough memory is left out.
     """
+    keep_freed_memory(True)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    extra: dict[str, float | None] = {}
     orders = [list(runs), *(Random(index).sample(names, len(names)) for index, names in enumerate(rounds))]
     for index, order in enumerate(orders):
-        keep_freed_memory(index > 0)
-        for name in order:
+        for name in (name for name in order if name in seconds):
             layer.hidden.grad = layer.weight.grad = None
             try:
-                if index == 0:
-                    extra[name] = peak_extra_mib(runs[name], layer)
-                elif name in extra:
-                    seconds[name].append(seconds_of(runs[name], layer.hidden.device))
+                taken = seconds_of(runs[name], layer.hidden.device)
             except torch.OutOfMemoryError:
-                extra.pop(name, None)
-    return {name: Measured(seconds[name], mib) for name, mib in extra.items()}
+                del seconds[name]
+            else:
+                seconds[name] += [taken] if index > 0 else []
+    return seconds
+
+
+def peaks(runs: dict[str, Run], layer: Layer) -> dict[str, float | None]:
+    """MiB of memory of all runs, to be called in a new process: what ran before, and was freed, can add some MiB."""
+    keep_freed_memory(False)
+    extra: dict[str, float | None] = {}
+    for name, run in runs.items():
+        layer.hidden.grad = layer.weight.grad = None
+        with contextlib.suppress(torch.OutOfMemoryError):
+            extra[name] = peak_extra_mib(run, layer)
+    return extra
 
 
 def keep_freed_memory(keep: bool) -> None:
