@@ -121,12 +121,12 @@ def rows(
 
 
 def show(row: dict[str, Any]) -> str:
-    seconds = [1000 * value for value in row["seconds"]]
-    times = f"{statistics.median(seconds):8.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+    milliseconds = [1000 * value for value in row["seconds"]]
+    spread = f"{statistics.median(milliseconds):8.1f} ({min(milliseconds):.1f} to {max(milliseconds):.1f})"
     numbers = (row[key] for key in ("to_matmuls", "to_cross_entropy", "to_naive"))
     ratios = " ".join("         -" if value is None else f"{value:10.2f}" for value in numbers)
     memory = "-" if row["extra_mib"] is None else f"{row['extra_mib']:.0f}"
-    return f"{row['objective']:<32} {times:>30} {ratios} {memory:>7}"
+    return f"{row['objective']:<32} {spread:>30} {ratios} {memory:>7}"
 
 
 def settings(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
