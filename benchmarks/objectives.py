@@ -90,9 +90,14 @@ def make_objective(config: dict[str, Any], vocab_size: int) -> Objective:
 def turns(names: Collection[str], rounds: int) -> list[list[str]]:
     """What runs in each round: the floor several times, since all stand over it; naive code, the slowest, in one."""
     products = [name for name in names if name.startswith("matmuls")]
-    naive = [name for name in names if name.endswith(", naive")]
+    naive = [name for name in names if is_naive(name)]
     each = [*(name for name in names if name not in naive), *(FLOOR_TURNS - 1) * products]
     return [each + naive if index == 0 else each for index in range(rounds)]
+
+
+def is_naive(name: str) -> bool:
+    """Whether a candidate is the definition of an objective rather than the op."""
+    return name.endswith(", naive")
 
 
 def num_matmuls(objective: Objective) -> int:
@@ -107,7 +112,7 @@ def rows(
     medians = {name: statistics.median(each) for name, each in seconds.items()}
     floor = min(median for name, median in medians.items() if name.startswith("matmuls"))
     for name, median in medians.items():
-        if name.endswith(", naive"):
+        if is_naive(name):
             continue
         needed = num_matmuls(objectives[name]) if name in objectives else 3
         others = {"to_cross_entropy": medians.get("F.cross_entropy"), "to_naive": medians.get(f"{name}, naive")}
@@ -136,7 +141,7 @@ def settings(options: argparse.Namespace, device: torch.device) -> dict[str, Any
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        "threads": options.threads,
         "torch": torch.__version__,
         "commit": commit(),
         "num_tokens": options.num_tokens,
@@ -188,7 +193,7 @@ class Size:
         layer = make_layer(self.num_tokens, self.width, self.vocab_size, getattr(torch, self.dtype), device)
         objectives = {name: make_objective(OBJECTIVES[name], self.vocab_size) for name in self.objectives}
         runs = (gpu_rivals(layer) if device.type == "cuda" else {}) | candidates(layer, objectives)
-        return layer, objectives, {name: run for name, run in runs.items() if self.with_naive or ", naive" not in name}
+        return layer, objectives, {name: run for name, run in runs.items() if self.with_naive or not is_naive(name)}
 
     def extra_mib(self) -> dict[str, float | None]:
         """Peak memory of every candidate."""
@@ -203,7 +208,6 @@ def main() -> None:
         print("skipped: CUDA is not available here")
         return
     device = torch.device("cuda" if options.cuda else "cpu")
-    torch.set_num_threads(options.threads)
     report: dict[str, Any] = {"settings": settings(options, device), "results": []}
     print(", ".join(f"{key} {value}" for key, value in report["settings"].items()))
     for width, vocab_size, dtype in product(options.d_model, options.vocab_size, options.dtype):

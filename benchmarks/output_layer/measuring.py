@@ -73,7 +73,7 @@ def seconds_of(run: Run, device: torch.device) -> float:
 def peak_extra_mib(run: Run, layer: Layer) -> float | None:
     """How far memory rises above what lies there before, less the gradients; None where it cannot be told.
 
-    In a second run: in the first one, oneDNN also makes what it keeps for products of such sizes, some 16 MiB.
+    In a second run: in the first one, oneDNN also makes what it keeps for products of such sizes.
     """
     is_on_gpu = layer.hidden.device.type == "cuda"
     run()

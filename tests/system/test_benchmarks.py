@@ -39,6 +39,8 @@ def test_naive_code_can_be_left_out_of_the_benchmark_of_objectives(tmp_path: Pat
     results = {result["objective"]: result for result in json.loads(report.read_text(encoding="utf-8"))["results"]}
     assert results["brier"]["to_naive"] is None
     assert results["brier"]["to_matmuls"] > 0
+    assert len(results["brier"]["seconds"]) == 1
+    assert len(results["matmuls, whole"]["seconds"]) == 3  # all stand over it
 
 
 @pytest.mark.parametrize(
